@@ -1,0 +1,26 @@
+"""Bounded buffers and real backpressure for Rx pipelines."""
+
+from rxstream import operators
+from rxstream.buffer import BUFFER_PRESETS, BufferConfig, BufferStatistics
+from rxstream.concurrency import for_each
+from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError
+from rxstream.formats import ServerSentEvent
+from rxstream.sinks import AsyncStream, to_async_iterable
+from rxstream.sources import from_async_iterable, from_file
+
+__all__ = [
+    "BUFFER_PRESETS",
+    "AsyncStream",
+    "BackpressureError",
+    "BufferConfig",
+    "BufferStatistics",
+    "DecodeError",
+    "EncodeError",
+    "RxStreamError",
+    "ServerSentEvent",
+    "for_each",
+    "from_async_iterable",
+    "from_file",
+    "operators",
+    "to_async_iterable",
+]

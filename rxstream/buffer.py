@@ -1,0 +1,393 @@
+"""Bounded buffers: what a boundary keeps, drops, and makes wait.
+
+State only: no Rx, no I/O, no clock, no event loop. A producer that must wait leaves a callback and is called when it
+is its turn; how it waits (a future, a lock) is its own affair.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import repeat
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
+
+__all__ = [
+    "BUFFER_PRESETS",
+    "MAX_CAPACITY",
+    "Buffer",
+    "BufferConfig",
+    "BufferLike",
+    "BufferStatistics",
+    "Strategy",
+    "resolve_buffer",
+]
+
+T = TypeVar("T")
+Strategy: TypeAlias = Literal["sliding", "dropping", "suspend"]
+
+MAX_CAPACITY: Final = 1_000_000
+"""The largest capacity that may be asked for: a buffer is a bound, and a bound that is never met is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferConfig:
+    """How many items a boundary keeps, and what becomes of an item that finds it full.
+
+    Args:
+        capacity: Items, from 1 to `MAX_CAPACITY`.
+        strategy: `"sliding"` drops the oldest item, `"dropping"` drops the incoming one, `"suspend"` makes the
+            source wait and drops nothing.
+
+    Raises:
+        TypeError: The capacity is no `int` (a `bool` is none), or the strategy no `str`.
+        ValueError: The capacity is out of range, or the strategy unknown.
+
+    Example:
+        >>> BufferConfig(3, "sliding")
+        BufferConfig(capacity=3, strategy='sliding')
+    """
+
+    capacity: int
+    strategy: Strategy
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.capacity, int) or isinstance(self.capacity, bool):
+            raise TypeError(f"capacity must be an int, not {self.capacity!r}")
+        if not 1 <= self.capacity <= MAX_CAPACITY:
+            raise ValueError(f"capacity must be from 1 to {MAX_CAPACITY}, not {self.capacity}")
+        if not isinstance(self.strategy, str):
+            raise TypeError(f"strategy must be a str, not {self.strategy!r}")
+        if self.strategy not in get_args(Strategy):
+            raise ValueError(f"strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}")
+
+
+BUFFER_PRESETS: Final[Mapping[str, BufferConfig]] = MappingProxyType(
+    {
+        "sse": BufferConfig(64, "sliding"),
+        "download": BufferConfig(256, "suspend"),
+        "export": BufferConfig(128, "suspend"),
+        "import": BufferConfig(64, "suspend"),
+    }
+)
+"""The buffers that can be asked for by name."""
+
+BufferLike: TypeAlias = str | BufferConfig | Mapping[str, Any]
+"""A preset's name, a `BufferConfig`, or a mapping that overrides parts of the preset of the place it is given to."""
+
+
+def resolve_buffer(buffer: BufferLike | None, default: str) -> BufferConfig:
+    """Turns whatever may be given as a buffer into a `BufferConfig`.
+
+    Args:
+        buffer: A preset's name, a config, a mapping such as `{"capacity": 8}`, or None for the default.
+        default: The preset that a mapping overrides.
+
+    Raises:
+        TypeError: It is none of these, or a mapping with a key that is not `capacity` or `strategy`.
+        ValueError: No preset has that name, or a part is out of range.
+    """
+    if buffer is None:
+        return BUFFER_PRESETS[default]
+    if isinstance(buffer, BufferConfig):
+        return buffer
+    if isinstance(buffer, str):
+        if buffer not in BUFFER_PRESETS:
+            raise ValueError(f"no buffer preset {buffer!r}; there are {', '.join(BUFFER_PRESETS)}")
+        return BUFFER_PRESETS[buffer]
+    if isinstance(buffer, Mapping):
+        if unknown := set(buffer) - {"capacity", "strategy"}:
+            raise TypeError(f"a buffer has a capacity and a strategy, not {', '.join(sorted(map(repr, unknown)))}")
+        return replace(BUFFER_PRESETS[default], **buffer)
+    raise TypeError(f"a buffer is a preset's name, a BufferConfig or a mapping, not {buffer!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class BufferStatistics:
+    """A buffer at one moment; `pushed == delivered + dropped + discarded + length` always holds.
+
+    Args:
+        capacity: Items that it may hold.
+        strategy: What happens when it is full.
+        length: Items that it holds now.
+        high_water: The most that it ever held.
+        pushed: Items that were given to it.
+        delivered: Items that the consumer took and got.
+        dropped: Items that the strategy sacrificed.
+        discarded: Items that were still in it, or came, when the stream was over.
+    """
+
+    capacity: int
+    strategy: Strategy
+    length: int
+    high_water: int
+    pushed: int
+    delivered: int
+    dropped: int
+    discarded: int
+
+
+class Buffer(Generic[T]):
+    """A bounded queue with a strategy: many producers on any thread, one consumer.
+
+    Under `suspend`, items that the consumer took as a batch still fill their places until it `settle`s them or comes
+    for more, so that a producer is never further ahead than the capacity says, whatever the size of the batches.
+
+    Args:
+        config: Capacity and strategy.
+        on_dropped: Is called with each item that is dropped or discarded, on the thread that caused it, with no lock
+            held. It may push and dispose. What it raises goes to `on_hook_error`.
+        on_hook_error: Is called with each such exception.
+
+    Attributes:
+        room: A list with one entry for each free place. Truth and `pop` are atomic, so that any number of producers
+            can take places without a lock, and never more than there are. The hot paths depend on it.
+    """
+
+    __slots__ = (
+        "_delivered",
+        "_discarded",
+        "_disposed",
+        "_dropped",
+        "_ended",
+        "_high_water",
+        "_hooking",
+        "_in_hand",
+        "_items",
+        "_lock",
+        "_on_dropped",
+        "_on_hook_error",
+        "_parked",
+        "_suspend",
+        "_waiting",
+        "config",
+        "room",
+    )
+
+    def __init__(
+        self,
+        config: BufferConfig,
+        on_dropped: Callable[[T], object] | None = None,
+        on_hook_error: Callable[[Exception], object] | None = None,
+    ) -> None:
+        self.config = config
+        self.room: list[None] = [None] * config.capacity
+        self._suspend = config.strategy == "suspend"
+        self._items: deque[T] = deque()  # never longer than the places that were taken for it
+        self._in_hand = 0
+        self._parked = False
+        self._waiting: deque[Callable[[], object]] | None = None  # most buffers never need one
+        self._lock = threading.Lock()
+        self._on_dropped = on_dropped
+        self._on_hook_error = on_hook_error
+        self._hooking: dict[int, deque[T]] | None = None
+        self._ended = self._disposed = False
+        self._high_water = self._delivered = self._dropped = self._discarded = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing gets in any more."""
+        return self._ended
+
+    # -- the producers' side
+
+    def offer(self, item: T) -> bool:
+        """Keeps the item, or drops one as the strategy says.
+
+        Returns:
+            False if nothing has happened to the item: the buffer is full under `suspend`, and it must wait; or the
+            stream is over, and it is to be given to `discard`.
+        """
+        try:
+            self.room.pop()
+        except IndexError:
+            return self._make_room(item)
+        self._items.append(item)
+        if self._disposed:  # in between: nobody takes it any more
+            self._sweep()
+        return True
+
+    def _make_room(self, item: T) -> bool:
+        if self._suspend:
+            return False
+        with self._lock:
+            if self._ended:
+                return False
+            if self.config.strategy == "dropping" or not self._items:
+                victim = item
+            else:
+                victim = self._items.popleft()
+                self._items.append(item)
+            self._dropped += 1
+        self._show((victim,))
+        return True
+
+    def discard(self, item: T) -> None:
+        """Counts and shows an item that came when the stream was over."""
+        with self._lock:
+            self._discarded += 1
+        self._show((item,))
+
+    def park(self, item: T) -> bool:
+        """Keeps one item more than the capacity: the one that its producer would otherwise hold in its hand.
+
+        For a producer that may not wait where it stands and stops right after. False: that place is taken as well.
+        """
+        with self._lock:
+            if self._ended or self._parked:
+                return False
+            self._parked = True
+            self._items.append(item)
+            return True
+
+    def wait(self, wake: Callable[[], object]) -> bool:
+        """Queues a producer: `wake` is called once, when there is room and it is its turn, or at the end.
+
+        Returns:
+            False if there is nothing to wait for; `wake` will not be called then.
+        """
+        with self._lock:
+            if self.room or not self._suspend or self._ended:
+                return False
+            if self._waiting is None:
+                self._waiting = deque()
+            self._waiting.append(wake)
+            return True
+
+    def forget(self, wake: Callable[[], object]) -> None:
+        """Takes a producer out of the queue; if it was woken already, its turn goes to the next."""
+        with self._lock:
+            if self._waiting is not None and wake in self._waiting:
+                self._waiting.remove(wake)
+                return
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Wakes the next producer if there is still room: for one that was woken and did not use its turn, or did."""
+        with self._lock:
+            wake = self._waiting.popleft() if self._waiting and self.room else None
+        if wake is not None:
+            wake()
+
+    # -- the consumer's side
+
+    def take(self, limit: int | None = None) -> list[T]:
+        """Takes what is there, oldest first, at most `limit` items; what was taken before counts as consumed."""
+        with self._lock:
+            length = len(self._items)
+            if length > self._high_water:
+                self._high_water = length
+            count = length if limit is None or limit > length else limit
+            batch = list(map(deque.popleft, repeat(self._items, count)))
+            self._delivered += count
+            freed = count
+            if self._suspend:
+                freed, self._in_hand = self._in_hand, count
+            wakes = self._reopen(freed)
+        for wake in wakes:
+            wake()
+        return batch
+
+    def settle(self, count: int) -> None:
+        """Tells that `count` items of the last batch are consumed; their places are free."""
+        with self._lock:
+            count = min(count, self._in_hand)
+            self._in_hand -= count
+            wakes = self._reopen(count)
+        for wake in wakes:
+            wake()
+
+    def give_back(self, items: Iterable[T]) -> None:
+        """Discards items of the last batch that the consumer took but never handed on."""
+        undelivered = list(items)
+        with self._lock:
+            self._delivered -= len(undelivered)
+            self._discarded += len(undelivered)
+        self._show(undelivered)
+
+    # -- the end
+
+    def end(self) -> None:
+        """The terminal came: what is in the buffer can still be taken, nothing more gets in, nobody waits."""
+        self._finish(dispose=False)
+
+    def dispose(self) -> None:
+        """The consumer left: what is in the buffer is discarded, as is all that still comes; nobody waits."""
+        self._finish(dispose=True)
+
+    def _finish(self, *, dispose: bool) -> None:
+        with self._lock:
+            self._ended = True
+            self._disposed = self._disposed or dispose
+            self.room.clear()
+            wakes, self._waiting = self._waiting or (), None
+        for wake in wakes:
+            wake()
+        if dispose:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        with self._lock:
+            discarded = list(map(deque.popleft, repeat(self._items, len(self._items))))
+            self._high_water = max(self._high_water, len(discarded))
+            self._discarded += len(discarded)
+        self._show(discarded)
+
+    def statistics(self) -> BufferStatistics:
+        """The counts at this moment, taken together."""
+        with self._lock:
+            length = len(self._items)
+            return BufferStatistics(
+                capacity=self.config.capacity,
+                strategy=self.config.strategy,
+                length=length,
+                high_water=max(self._high_water, length),
+                pushed=self._delivered + self._dropped + self._discarded + length,
+                delivered=self._delivered,
+                dropped=self._dropped,
+                discarded=self._discarded,
+            )
+
+    # -- within
+
+    def _reopen(self, freed: int) -> list[Callable[[], object]]:
+        """With the lock held: frees places, and returns the producers to wake.
+
+        They are woken once half of the places are free, not at each: a wake-up costs more than an item.
+        """
+        if self._ended:
+            return []
+        if self._parked and freed:
+            self._parked = False
+            freed -= 1
+        self.room.extend(repeat(None, freed))
+        free = len(self.room)
+        if not self._waiting or 2 * free < self.config.capacity:
+            return []
+        return [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+
+    def _show(self, items: Iterable[T]) -> None:
+        """Calls the hook, without recursion: what a hook drops by pushing is shown after it has returned."""
+        if self._on_dropped is None:
+            return
+        if self._hooking is None:
+            self._hooking = {}
+        thread = threading.get_ident()
+        if (outer := self._hooking.get(thread)) is not None:
+            outer.extend(items)
+            return
+        queue = self._hooking[thread] = deque(items)
+        try:
+            while queue:
+                try:
+                    self._on_dropped(queue.popleft())
+                except Exception as error:  # arbitrary code; it ends the stream, not the producer
+                    if self._on_hook_error is not None:
+                        self._on_hook_error(error)
+        finally:
+            del self._hooking[thread]

@@ -1,0 +1,177 @@
+"""Buffers in the middle of a pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rxstream.boundary import Boundary
+from rxstream.buffer import BufferConfig, BufferLike, Strategy, resolve_buffer
+from rxstream.demand import DemandScheduler, Worker, call_on
+from rxstream.sinks import AsyncBoundary, AsyncStream
+from rxstream.sources import from_async_iterable
+
+__all__ = ["with_buffer"]
+
+T = TypeVar("T")
+logger = logging.getLogger("rxstream")
+
+
+def with_buffer(
+    buffer: BufferLike | None = None,
+    *,
+    capacity: int | None = None,
+    strategy: Strategy | None = None,
+    on_dropped: Callable[[T], object] | None = None,
+    scheduler: abc.SchedulerBase | None = None,
+) -> Callable[[Observable[T]], Observable[T]]:
+    """Puts a bounded buffer between what is above and what is below: an `observe_on` with an end.
+
+        source                  --1-2-3-4-5-6--|
+        with_buffer(2, sliding) --1-----5---6--|      (the observer was busy with 1)
+
+    With a demand-aware consumer below (`to_async_iterable`, a response) it drains as that has room. With a plain
+    observer it drains on `scheduler`, else on the subscription's scheduler, else on the running event loop, else on a
+    thread of its own: one item after the other, so that a slow `on_next` fills the buffer and the strategy shows.
+
+    Args:
+        buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `export` preset.
+        capacity: Items; overrides the buffer's.
+        strategy: Overrides the buffer's.
+        on_dropped: Is called with each item that is dropped, or discarded on dispose. If it raises, that is the
+            stream's failure, after the items that are in the buffer.
+        scheduler: Where a plain observer is called.
+
+    Raises:
+        TypeError, ValueError: The buffer is none, when the operator is built.
+
+    Items that were accepted come before the terminal, errors too. On dispose what is in the buffer is discarded and
+    the source disposed; a thread that waits is released. An observer that raises is disposed, and the error logged to
+    `rxstream`. Follows ReactiveX `observeOn` and RxJava's `onBackpressureBuffer`.
+
+    Example:
+        >>> prices.pipe(with_buffer(capacity=3, strategy="sliding")).subscribe(draw)
+    """
+    config = resolve_buffer(buffer, "export")
+    if capacity is not None or strategy is not None:
+        config = BufferConfig(
+            config.capacity if capacity is None else capacity, config.strategy if strategy is None else strategy
+        )
+
+    def operator(source: Observable[T]) -> Observable[T]:
+        def stream() -> AsyncStream[T]:
+            return AsyncStream(AsyncBoundary(source, config, on_dropped))
+
+        def subscribe(observer: abc.ObserverBase[T], outer: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            if scheduler is None and isinstance(outer, DemandScheduler) and outer.loop is not None:
+                return from_async_iterable(stream).subscribe(observer, scheduler=outer)
+            return _Drain(source, config, on_dropped, observer).start(scheduler or outer)
+
+        return Observable(subscribe)
+
+    return operator
+
+
+class _Drain(Boundary[T]):
+    """A boundary whose pull side calls an observer, one item for each action of a scheduler."""
+
+    def __init__(
+        self,
+        source: Observable[T],
+        config: BufferConfig,
+        on_dropped: Callable[[T], object] | None,
+        observer: abc.ObserverBase[T],
+    ) -> None:
+        super().__init__(source, config, on_dropped)
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._draining = False
+        self._stopped = False
+        self._post: Callable[[Callable[[], object]], object] = lambda action: None
+        self._worker: Worker | None = None
+
+    def start(self, scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        """Subscribes to the source, and drains on the scheduler that there is."""
+        loop = asyncio._get_running_loop()
+        base = None
+        if isinstance(scheduler, DemandScheduler):
+            self._post = scheduler.run_off_loop
+        elif scheduler is not None:
+            base = scheduler
+            self._post = lambda action: base.schedule(lambda *_: action() and None)
+        elif loop is not None:
+            self._post = lambda action: call_soon(loop, action)
+        else:
+            self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._failed)
+            self._post = self._worker.submit
+        self.connect(loop, base)
+        return Disposable(self.stop)
+
+    def stop(self) -> None:
+        """Disposes everything; from any thread, from within the observer too."""
+        self._stopped = True
+        self.disconnect()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _changed(self) -> None:
+        with self._lock:
+            if self._draining:
+                return
+            self._draining = True
+        self._post(self._drain)
+
+    def _drain(self) -> None:
+        self._owner = threading.get_ident()
+        try:
+            again = self._deliver()
+        except Exception as error:
+            self._failed(error)
+            return
+        finally:
+            self._owner = None
+        if again:
+            self._post(self._drain)
+
+    def _deliver(self) -> bool:
+        """Delivers one item or the terminal; False: there is nothing more for now."""
+        ended = self.ended
+        if self._stopped:
+            return False
+        if items := self.buffer.take(1):
+            self._observer.on_next(items[0])
+            return True
+        if ended:
+            self._stopped = True
+            if self.error is not None:
+                self._observer.on_error(self.error)
+            else:
+                self._observer.on_completed()
+            self.stop()
+            return False
+        with self._lock:
+            self._draining = bool(self.buffer) or self.ended
+            return self._draining
+
+    def _failed(self, error: Exception) -> None:
+        logger.error("an observer failed; its subscription is disposed", exc_info=error)
+        self.stop()
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, action: Callable[[], Any]) -> None:
+    """Calls a function in the next turn of a loop, from any thread; not at all once the loop is closed."""
+    if asyncio._get_running_loop() is loop:
+        loop.call_soon(action)
+    else:
+        call_on(loop, action)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,258 @@
+"""Where a pipeline ends: an Observable as an async iterator, with one bounded buffer in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from reactivex import Observable
+
+from rxstream.boundary import Boundary
+from rxstream.buffer import BufferConfig, BufferLike, BufferStatistics, resolve_buffer
+from rxstream.demand import call_on
+
+__all__ = ["AsyncBoundary", "AsyncStream", "to_async_iterable"]
+
+T = TypeVar("T")
+
+
+class AsyncBoundary(Boundary[T]):
+    """A boundary that one task of one event loop pulls from, a batch at a time.
+
+    The lean engine below `AsyncStream` and HTTP bodies: every subscription on every connection is one of these.
+    """
+
+    __slots__ = ("_getter", "_loop", "_offer", "_subscribed")
+
+    def __init__(
+        self, source: Observable[T], config: BufferConfig, on_dropped: Callable[[T], object] | None = None
+    ) -> None:
+        super().__init__(source, config, on_dropped)
+        self._offer = self.buffer.offer  # looked up once: the next lines run for each item of each stream
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._getter: asyncio.Future[bool] | None = None
+        self._subscribed = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is, or was, a subscription."""
+        return self._loop is not None
+
+    def on_next(self, item: T) -> None:
+        """Takes an item, from any thread: keeps it, drops one, or makes the caller wait."""
+        if self._offer(item):
+            if self._getter is not None:
+                self._changed()
+        else:
+            self._refused(item)
+
+    async def open(self) -> None:
+        """Subscribes, and waits until the source has been subscribed to or has sent its first signal."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self.connect(self._loop)
+        while not (self._subscribed or self.ended or self.buffer):
+            await self._wait()
+
+    async def ready(self) -> bool:
+        """Waits until there is something to take, or the end. False: neither, `poke` was called."""
+        while not (self.ended or self.buffer):
+            if not await self._wait():
+                return False
+        return True
+
+    async def take(self, limit: int | None = None) -> list[T]:
+        """Waits for items and takes them, oldest first; the last batch counts as consumed. Empty: the end.
+
+        Raises:
+            Exception: What the stream failed with, once its last item has been taken.
+        """
+        while True:
+            ended = self.ended  # before the look into the buffer: what came before the end must not be missed
+            if batch := self.buffer.take(limit):
+                return batch
+            if ended:
+                if self.error is not None:
+                    raise self.error
+                return batch
+            await self._wait()
+
+    def poke(self) -> None:
+        """Ends a `ready` that waits."""
+        if self._getter is not None and not self._getter.done():
+            self._getter.set_result(False)
+
+    async def aclose(self) -> None:
+        """Disposes the subscription; waits, with a bound, for the cleanup of the sources. Any number of times."""
+        self.disconnect()
+        if not self.ended:
+            self._end()
+        if self._scheduler is not None:
+            await self._scheduler.cleaned_up()
+
+    def _subscribe(self) -> None:
+        try:
+            super()._subscribe()
+        finally:
+            self._subscribed = True
+            self._changed()
+
+    async def _wait(self) -> bool:
+        assert self._loop is not None
+        getter = self._getter = self._loop.create_future()
+        if self.ended or self.buffer:  # a producer on another thread may have looked for a getter before this one
+            return True
+        try:
+            return await getter
+        finally:
+            self._getter = None
+
+    def _changed(self) -> None:
+        getter = self._getter
+        if getter is not None:
+            self._getter = None
+            assert self._loop is not None
+            call_on(self._loop, _wake, getter)
+
+
+def _wake(getter: asyncio.Future[bool]) -> None:
+    if not getter.done():
+        getter.set_result(True)
+
+
+class AsyncStream(AsyncIterator[T], Generic[T]):
+    """An Observable as an async iterator and async context manager; made by `to_async_iterable`."""
+
+    def __init__(self, boundary: AsyncBoundary[T]) -> None:
+        self._boundary = boundary
+        self._generator: AsyncGenerator[Any, None] | None = None
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        # The generator itself, and not this object: an `async for` then costs no call of ours for an item.
+        return self._start(_each)
+
+    async def __anext__(self) -> T:
+        """The next item.
+
+        Raises:
+            StopAsyncIteration: The stream has completed, or was closed.
+            Exception: What the stream failed with.
+        """
+        item: T = await self._start(_each).__anext__()
+        return item
+
+    def batches(self) -> AsyncIterator[list[T]]:
+        """Iterates over lists of all the items that are there, at least one; places in the buffer are free again once
+        the next list is asked for. The fastest way to consume: it costs one step of the loop for many items."""
+        return self._start(_batches)
+
+    def statistics(self) -> BufferStatistics:
+        """What the buffer held, delivered, dropped and discarded up to now."""
+        return self._boundary.buffer.statistics()
+
+    async def aclose(self) -> None:
+        """Ends the subscription; what is still in the buffer is discarded, and given to `on_dropped`.
+
+        Waits for the cleanup of async sources, up to `CLEANUP_TIMEOUT` seconds. Any number of times.
+        """
+        generator = self._generator
+        if generator is not None and not generator.ag_running:
+            await generator.aclose()
+        await self._boundary.aclose()
+
+    async def __aenter__(self) -> AsyncStream[T]:
+        """Subscribes, so that a hot source misses nothing from here on."""
+        try:
+            await self._boundary.open()
+        except BaseException:
+            self._boundary.disconnect()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _start(self, iterate: Callable[[AsyncBoundary[T]], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
+        if self._generator is None:
+            self._generator = iterate(self._boundary)
+        elif self._generator.__name__ != iterate.__name__:
+            raise RuntimeError("a stream is consumed by items or by batches, not by both")
+        return self._generator
+
+
+# These are functions, not methods, so that a stream that is just let go of is collected, and with it its generator,
+# which the event loop then closes.
+
+
+async def _each(boundary: AsyncBoundary[T]) -> AsyncGenerator[T, None]:
+    # Only under `suspend` is a batch within the bound: elsewhere a slow consumer would see items of long ago.
+    limit = None if boundary.buffer.config.strategy == "suspend" else 1
+    rest: Iterator[T] = iter(())
+    try:
+        await boundary.open()
+        while batch := await boundary.take(limit):
+            rest = iter(batch)
+            if len(batch) > 1:
+                half = len(batch) // 2
+                for item in islice(rest, half):
+                    yield item
+                boundary.buffer.settle(half)  # the producer refills while the consumer goes on
+            for item in rest:
+                yield item
+    finally:
+        boundary.buffer.give_back(rest)
+        await boundary.aclose()
+
+
+async def _batches(boundary: AsyncBoundary[T]) -> AsyncGenerator[list[T], None]:
+    try:
+        await boundary.open()
+        while batch := await boundary.take():
+            yield batch
+    finally:
+        await boundary.aclose()
+
+
+def to_async_iterable(
+    observable: Observable[T],
+    buffer: BufferLike | None = "export",
+    *,
+    on_dropped: Callable[[T], object] | None = None,
+) -> AsyncStream[T]:
+    """Iterates asynchronously over an Observable, through a bounded buffer that its sources feel.
+
+    Subscribes on entering `async with`, or at the first item. The result serves one consumer on one event loop.
+
+    Args:
+        observable: Any pipeline; under `suspend` its sources wait while the buffer is full, so that they are at most
+            the capacity and one item for each concurrent producer ahead of the consumer.
+        buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `export` preset.
+        on_dropped: Is called with each item that is dropped, or discarded at the end. If it raises, that is the
+            stream's failure, after the items that are in the buffer.
+
+    Returns:
+        An async iterator and async context manager with `batches()`, `statistics()` and `aclose()`.
+
+    Raises:
+        TypeError: `observable` is none, or the buffer is nothing that can be one.
+        ValueError: No preset has that name, or the capacity is out of range.
+
+    On cancel, break or an error in the `async with` block the subscription is disposed, what is left in the buffer is
+    discarded, and the cleanup of async sources has run when the block is left. Without the block, leave a loop early
+    with `aclose()`. The pull side follows the Reactive Streams specification 1.0.4: never more than was asked for.
+
+    Example:
+        >>> async def main():
+        ...     async with to_async_iterable(reactivex.range(5), {"capacity": 2}) as numbers:
+        ...         return [n async for n in numbers]
+        >>> asyncio.run(main())
+        [0, 1, 2, 3, 4]
+    """
+    if not isinstance(observable, Observable):
+        raise TypeError(f"to_async_iterable takes an Observable, not {type(observable).__name__}")
+    return AsyncStream(AsyncBoundary(observable, resolve_buffer(buffer, "export"), on_dropped))

@@ -1,0 +1,197 @@
+"""Sources that can wait: async iterables and files as Observables that a full buffer holds back, without a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Any, Final, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rxstream.demand import DemandScheduler, start_task
+from rxstream.errors import RxStreamError
+
+__all__ = ["from_async_iterable", "from_file"]
+
+T = TypeVar("T")
+
+TURN: Final = 0.002
+"""Seconds that a source may go on before it gives other tasks of the loop a turn."""
+
+
+def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> Observable[T]:
+    """Turns an async iterable into an Observable that waits for room before it pushes.
+
+        source   --1--2----3----4--|        (4 waits until the buffer has room)
+        result   --1--2----3-------4--|
+
+    Args:
+        source: A callable that makes a fresh async iterable for each subscription (an async generator function), or
+            an async iterable. An async iterator can be subscribed to once; a second subscription is an error.
+
+    Raises:
+        TypeError: It is neither.
+
+    Pulls one item, waits for room, pushes it: one item of it is ahead of the buffer at most. Under `sliding` and
+    `dropping`, and below a subscriber without a buffer, it does not wait but gives the loop a turn every 2 ms.
+    Runs on the event loop of the boundary, else on the running one; subscribed to with neither, it fails.
+
+    On dispose the iteration is cancelled where it stands and the iterator `aclose()`d on its own loop. Errors of the
+    iterable are passed on as they are; a `CancelledError` that it raises by itself is an `RxStreamError`.
+
+    Example:
+        >>> async def rows():
+        ...     async for row in cursor:
+        ...         yield row
+        >>> names = from_async_iterable(rows).pipe(operators.map(lambda row: row["name"]))
+    """
+    if not (callable(source) or isinstance(source, AsyncIterable)):
+        raise TypeError(f"from_async_iterable takes an async iterable or a callable that makes one, not {source!r}")
+    taken = False
+
+    def make() -> AsyncIterator[T]:
+        nonlocal taken
+        if not isinstance(source, AsyncIterable):
+            iterable = source()
+            if not isinstance(iterable, AsyncIterable):
+                raise TypeError(f"the callable given to from_async_iterable made no async iterable: {iterable!r}")
+            return aiter(iterable)
+        if isinstance(source, AsyncIterator):
+            if taken:
+                raise RxStreamError(
+                    "an async iterator can be subscribed to once; give from_async_iterable a callable that makes one"
+                )
+            taken = True
+        return aiter(source)
+
+    def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        if isinstance(scheduler, DemandScheduler) and scheduler.loop is not None:
+            return scheduler.start(lambda: _pump(make, observer, scheduler))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            observer.on_error(RxStreamError("from_async_iterable needs a running event loop to subscribe on"))
+            return Disposable()
+        return start_task(lambda: _pump(make, observer, None), loop, contextvars.copy_context(), set())
+
+    return Observable(subscribe)
+
+
+async def _pump(
+    make: Callable[[], AsyncIterator[T]], observer: abc.ObserverBase[T], scheduler: DemandScheduler | None
+) -> None:
+    """Moves an iterator's items into an observer, and always closes the iterator."""
+    push = scheduler.push if scheduler is not None else _push
+    iterator: AsyncIterator[T] | None = None
+    try:
+        iterator = make()
+        if scheduler is None:
+            await _move(iterator, observer)
+        else:
+            await _move_on_demand(iterator, observer, scheduler)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        cancelled = RxStreamError("the source was cancelled from within")
+        cancelled.__cause__ = error
+        await push(observer.on_error, cancelled)
+    except Exception as error:  # the source's failure, whatever it is
+        await push(observer.on_error, error)
+    else:
+        if scheduler is not None and scheduler.waits:
+            # Operators such as `take_last` send all they have at the end: only a thread can wait amid that.
+            await scheduler.push_off_loop(observer.on_completed)
+        else:
+            await push(observer.on_completed)
+    finally:
+        if iterator is not None and hasattr(iterator, "aclose"):
+            await iterator.aclose()
+
+
+async def _move_on_demand(
+    iterator: AsyncIterator[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler
+) -> None:
+    room = scheduler.buffer.room
+    on_next = observer.on_next
+    turns = _Turns()
+    left = turns.length
+    async for item in iterator:
+        if room and not scheduler.off_loop:  # the fast path: nothing is awaited, nothing else is asked
+            on_next(item)
+        else:
+            await scheduler.push(on_next, item)
+        left -= 1
+        if left <= 0:
+            left = await turns.take()
+
+
+async def _move(iterator: AsyncIterator[T], observer: abc.ObserverBase[T]) -> None:
+    turns = _Turns()
+    left = turns.length
+    async for item in iterator:
+        observer.on_next(item)
+        left -= 1
+        if left <= 0:
+            left = await turns.take()
+
+
+async def _push(signal: Callable[..., object], *items: Any) -> None:
+    signal(*items)
+
+
+class _Turns:
+    """Turns of the loop, taken by time but looked at by count: reading the clock at each item costs too much."""
+
+    def __init__(self) -> None:
+        self.length = 1
+        self._began = time.monotonic()
+
+    async def take(self) -> int:
+        """Yields to the loop if it is time; returns the number of items until the next look."""
+        elapsed = time.monotonic() - self._began
+        if elapsed < TURN:
+            self.length = min(256, self.length * 2)
+        else:
+            self.length = max(1, int(self.length * TURN / elapsed))
+            await asyncio.sleep(0)
+            self._began = time.monotonic()
+        return self.length
+
+
+def from_file(path: str | os.PathLike[str], *, chunk_size: int = 65536) -> Observable[bytes]:
+    """Reads a file as chunks of bytes, each when there is room for it.
+
+    Args:
+        path: The file; it is opened at each subscription.
+        chunk_size: Bytes of each chunk but the last, at least 1.
+
+    Raises:
+        TypeError: `chunk_size` is no `int`.
+        ValueError: `chunk_size` is below 1.
+
+    Reads happen in the event loop's default executor, so that a slow disk stalls nobody. A file that cannot be opened
+    or read is an `OSError` downstream. On dispose the file is closed.
+
+    Example:
+        >>> total = from_file("data.bin").pipe(operators.map(len), operators.sum())
+    """
+    if not isinstance(chunk_size, int) or isinstance(chunk_size, bool):
+        raise TypeError(f"chunk_size must be an int, not {chunk_size!r}")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
+    name = os.fspath(path)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        file = await asyncio.to_thread(open, name, "rb", 0)
+        try:
+            while chunk := await asyncio.to_thread(file.read, chunk_size):
+                yield chunk
+        finally:
+            file.close()
+
+    return from_async_iterable(chunks)
