@@ -1,0 +1,153 @@
+"""The one place where items become JSON: msgspec, with what it gets wrong found and refused.
+
+After each call the bytes are searched for the few signs without which nothing can be wrong; only a batch that shows
+one is looked at value by value. Ordinary rows pay for the search alone.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from rxstream.formats.base import Refused
+from rxstream.formats.json_check import find_fault, names_of, scan
+from rxstream.formats.json_hooks import encodable
+
+__all__ = ["JSONWriter", "NaN", "explain_json"]
+
+NaN = Literal["refuse", "null"]
+
+# MessagePack keeps NaN and Infinity apart from nil: a float64 (0xcb) whose exponent is all ones. The bytes may also
+# turn up in binary data, so a match is a reason to look, not a verdict.
+_NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+_NEGATIVE_OFFSET = re.compile(rb'-\d\d:\d\d"')
+_MAX_KNOWN_KEYS = 1024
+
+
+class JSONWriter:
+    """Encodes values as JSON, exactly or not at all.
+
+    dataclasses, attrs, `msgspec.Struct`, datetime, UUID, Decimal (as text), Enum (its value), bytes (base64), sets,
+    subclasses of str and int, NumPy scalars and arrays, pydantic models. `msgspec.Raw` is JSON that is encoded already
+    and goes out as it is.
+
+    Args:
+        nan: "refuse" makes NaN and Infinity an error, "null" writes null for them.
+
+    Raises:
+        ValueError: `nan` is neither.
+    """
+
+    def __init__(self, *, nan: NaN = "refuse") -> None:
+        if nan not in ("refuse", "null"):
+            raise ValueError(f'nan must be "refuse" or "null", not {nan!r}')
+        self._nan = nan == "refuse"
+        self._encoder = msgspec.json.Encoder(enc_hook=encodable)
+        self._packer = msgspec.msgpack.Encoder(enc_hook=encodable)
+        self._known_keys: frozenset[str] = frozenset()
+        self._record_types: dict[type, bool] = {}
+
+    def lines(self, items: Sequence[Any]) -> bytes:
+        """One line of JSON an item, each ended by LF."""
+        if not isinstance(items, list | tuple):
+            items = list(items)
+        encoded = self._encoder.encode_lines(items)
+        if encoded.count(b"\n") != len(items) or b"\r" in encoded:  # a Raw that is laid out over lines
+            return b"".join(map(self.line, items))
+        self._check(items, encoded)
+        return encoded
+
+    def line(self, item: Any) -> bytes:
+        """One item as one line, ended by LF."""
+        encoded = self._encoder.encode(item)
+        if b"\n" in encoded or b"\r" in encoded:
+            encoded = msgspec.json.format(encoded, indent=-1)
+        self._check((item,), encoded)
+        return encoded + b"\n"
+
+    def array(self, items: Sequence[Any]) -> bytes:
+        """All items as one JSON array."""
+        if not isinstance(items, list | tuple):
+            items = list(items)
+        encoded = self._encoder.encode(items)
+        self._check(items, encoded)
+        return encoded
+
+    def _check(self, items: Sequence[Any], encoded: bytes) -> None:
+        """Raise `Refused` when the bytes are not what the items say."""
+        if not encoded.isascii():
+            encoded.decode()  # only a Raw can hold anything else than UTF-8
+        nan = self._may_be_nan(items, encoded)
+        times = self._may_round(encoded)
+        keys = self._may_clash(items, encoded)
+        if not (nan or times or keys) or scan(items, nan=nan, times=times, keys=keys):
+            return
+        for item in items:
+            fault = find_fault(item, nan=self._nan)
+            if fault is not None:
+                raise Refused(fault)
+
+    def _may_be_nan(self, items: Sequence[Any], encoded: bytes) -> bool:
+        if not self._nan or encoded.rfind(b"null") < 0:  # rfind takes half the time of `in`
+            return False
+        try:
+            return _NON_FINITE.search(self._packer.encode(items)) is not None
+        except Exception:  # an integer over 64 bits: no way to tell from here
+            return True
+
+    @staticmethod
+    def _may_round(encoded: bytes) -> bool:
+        """Whether there may be a time with an offset other than zero."""
+        return b"+" in encoded or _NEGATIVE_OFFSET.search(encoded) is not None
+
+    def _may_clash(self, items: Sequence[Any], encoded: bytes) -> bool:
+        """Whether there may be a mapping with keys that are not all text."""
+        objects = encoded.count(b"{")
+        if not objects:
+            return False
+        kinds = set(map(type, items))
+        if all(map(_is_model, kinds)):  # pydantic makes every key text
+            return False
+        if objects != len(items):
+            return True
+        if kinds == {dict}:
+            return not self._text_keys(items)
+        return not all(map(self._is_record, kinds))
+
+    def _text_keys(self, rows: Sequence[dict[Any, Any]]) -> bool:
+        keys = set[Any]().union(*rows)
+        if keys <= self._known_keys:
+            return True
+        if not set(map(type, keys)) <= {str}:
+            return False
+        if len(keys) + len(self._known_keys) <= _MAX_KNOWN_KEYS:
+            self._known_keys |= keys
+        return True
+
+    def _is_record(self, kind: type) -> bool:
+        """Whether values of this class are one JSON object whose keys are fixed by the class."""
+        known = self._record_types.get(kind)
+        if known is None:
+            is_array = issubclass(kind, msgspec.Struct) and kind.__struct_config__.array_like
+            known = self._record_types[kind] = names_of(kind) is not None and not is_array
+        return known
+
+
+def _is_model(kind: type) -> bool:
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def explain_json(item: Any, error: Exception) -> str:
+    """Say in one sentence why msgspec refused an item, and the way out."""
+    name = type(item).__name__
+    if isinstance(error, RecursionError):
+        return f"{name} is nested too deeply, or contains itself; flatten it with serialize="
+    if isinstance(error, UnicodeEncodeError):
+        found = error.object[error.start]
+        return f"{name} holds text that is not Unicode (a lone surrogate, {found!a}); replace it with serialize="
+    return f"{name} has no JSON form ({error}); convert it with serialize="
