@@ -1,0 +1,305 @@
+"""The body of a streamed response: batches of items from a boundary, as chunks for the server.
+
+Here is what a stream needs between its buffer and the socket: heartbeats while it is idle, turns for the other tasks
+of the loop, a deadline for clients that stall, an end when the server stops, and a failure that the client can see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from quart.wrappers.response import ResponseBody
+from werkzeug.exceptions import ServiceUnavailable
+
+from quart_adapter.errors import StreamCutOff
+from rxstream.errors import RxStreamError
+from rxstream.formats import Encoder
+from rxstream.formats.base import Refused
+from rxstream.sinks import AsyncBoundary
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from quart_adapter.extension import RxStream
+
+__all__ = ["BytesEncoder", "StreamBody"]
+
+logger = logging.getLogger("quart_adapter")
+
+CHUNK: Final = 65536
+"""Bytes at which a chunk is large enough: what is ready is joined up to about here, nothing is waited for."""
+
+TURN_CHUNKS: Final = 16
+TURN_SECONDS: Final = 0.005
+"""A body gives the loop a turn after so many chunks or so long: `send()` to a fast client, or one that has gone, never
+suspends, and a body that never does could neither be cancelled nor leave room for others."""
+
+HEARTBEAT: Final = b":\n\n"
+
+
+class BytesEncoder(Encoder[Any]):
+    """Passes bytes-likes on as they are, and holds a stream to the size that was announced for it.
+
+    Args:
+        size: Bytes that the stream must have; None for any number.
+    """
+
+    content_type: ClassVar[str] = "application/octet-stream"
+
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        self._size = size
+        self._sent = 0
+        self._last: list[bytes] = []
+
+    def _batch(self, items: Sequence[Any]) -> bytes:
+        for item in items:
+            if isinstance(item, str):
+                raise Refused("text has no bytes of its own; encode it, as with operators.map(str.encode)")
+            if not isinstance(item, bytes | bytearray | memoryview):
+                raise Refused(
+                    f"a stream of bytes was expected, not of {type(item).__name__}; use an encoder such as "
+                    "encode_ndjson(), or export()"
+                )
+        chunk = bytes(items[0]) if len(items) == 1 else b"".join(items)
+        return chunk if self._size is None else self._within(chunk, self._size)
+
+    def _within(self, chunk: bytes, size: int) -> bytes:
+        """The chunk; but the one that completes the size is kept until the end shows that nothing follows it: once
+        all bytes are out, there is no way left to tell the client that something is wrong."""
+        if not chunk:
+            return chunk
+        sent = self._sent + len(chunk)
+        if sent > size:
+            raise Refused(f"the stream has more than the {size} bytes of its Content-Length")
+        self._sent = sent
+        if sent == size:
+            self._last.append(chunk)
+            return b""
+        return chunk
+
+    def _closing(self) -> bytes:
+        if self._size is not None and self._sent < self._size:
+            raise StreamCutOff(f"the stream ended after {self._sent} of the {self._size} bytes of its Content-Length")
+        return b"".join(self._last)
+
+
+class StreamBody(ResponseBody):
+    """Owns a boundary from `prepare` on, and disposes it on every way out; also if the response is never sent.
+
+    Args:
+        boundary: The stream.
+        encoder: Turns its items into bytes; the only place that knows the format.
+        streams: The app's settings and its live streams.
+        head: Bytes that go out at once.
+        heartbeat: Seconds of silence after which a comment is sent; None for a format that has none.
+        on_error: Turns a failure into the stream's last bytes; None: the response is cut off.
+    """
+
+    def __init__(
+        self,
+        boundary: AsyncBoundary[Any],
+        encoder: Encoder[Any],
+        streams: RxStream,
+        *,
+        head: bytes = b"",
+        heartbeat: float | None = None,
+        on_error: Callable[[Exception], bytes] | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._boundary = boundary
+        self._encoder = encoder
+        self._streams = streams
+        self._head = head
+        self._heartbeat = heartbeat
+        self._on_error = on_error
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._stride = 1  # items that make a chunk, learned from the last one
+        self._turns = _Turns(loop.time)
+        self._time = loop.time
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = loop.time()  # when the chunk now in `send` was handed over, or the last one was done
+        self._sending = False
+        self._stopping = False
+        self._cut: StreamCutOff | None = None
+
+    # -- before the response
+
+    async def prepare(self, *, wait: bool) -> None:
+        """Subscribes. With `wait`, not before the first item, or the end, is there: a failure until then is the
+        handler's, and so has a status. Without, only a failure that comes at once is."""
+        self._streams.opened(self)
+        if self._task is not None:
+            self._task.add_done_callback(_disconnect(self._boundary))  # the handler's end is the response's
+        try:
+            await self._boundary.open()
+            if wait:
+                await self._boundary.ready()
+                self._head += b"".join(self._encoded(self._boundary.buffer.take(1)))
+            else:
+                for _ in range(3):  # turns of the loop in which a source that fails at once has failed
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._uncancelled():
+                raise ServiceUnavailable("the server stops") from None
+            raise
+        if self._encoder.failure is not None:
+            raise self._encoder.failure
+        if self._boundary.error is not None and self._encoder.count == len(self._boundary.buffer) == 0:
+            raise self._boundary.error
+
+    # -- the response
+
+    async def __aenter__(self) -> StreamBody:
+        self._task = asyncio.current_task()
+        self._touch(sending=False)
+        self._watch()
+        return self
+
+    def __aiter__(self) -> StreamBody:
+        if self._chunks is not None:
+            raise RuntimeError("the body of a streamed response can be read once")
+        self._chunks = self._produce()
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._chunks is not None
+        self._touch(sending=False)  # being asked for the next chunk is how one learns that the last one is sent
+        if self._turns.due():
+            await asyncio.sleep(0)
+        chunk = await anext(self._chunks)
+        self._touch(sending=True)
+        return chunk
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+        if isinstance(error, asyncio.CancelledError) and self._uncancelled():
+            assert self._cut is not None
+            raise self._cut  # servers take a plain exception for what it is: the client sees a failure
+
+    async def aclose(self) -> None:
+        """Ends the subscription. Any number of times."""
+        self._streams.closed(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._chunks is not None:
+            await self._chunks.aclose()
+        await self._boundary.aclose()
+
+    def __del__(self) -> None:
+        self._boundary.disconnect()
+
+    def stop(self, grace: float) -> None:
+        """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
+        self._stopping = True
+        self._boundary.poke()
+        asyncio.get_running_loop().call_later(grace, self._cut_off, "the server stopped")
+
+    # -- chunks
+
+    async def _produce(self) -> AsyncGenerator[bytes, None]:
+        boundary, encoder = self._boundary, self._encoder
+        try:
+            if self._head:
+                yield self._head
+            while not (self._stopping and self._on_error):
+                if not await boundary.ready():
+                    if self._heartbeat and not self._stopping:
+                        yield HEARTBEAT
+                    continue
+                ended = boundary.ended  # before the look into the buffer: items come before the end
+                batch = boundary.buffer.take()
+                for chunk in self._encoded(batch):
+                    yield chunk
+                if encoder.failure is not None:
+                    raise encoder.failure
+                if ended and not batch:
+                    if boundary.error is not None:
+                        raise boundary.error
+                    if tail := encoder.finish():
+                        yield tail
+                    return
+        except Exception as error:
+            if self._on_error is None:
+                if isinstance(error, TimeoutError):  # Quart would take it for its own, and end in silence
+                    raise RxStreamError(f"the stream timed out: {error}") from error
+                raise
+            logger.error("an event stream failed", exc_info=error)
+            if last := self._on_error(error):
+                yield last
+
+    def _encoded(self, items: Sequence[Any]) -> Iterator[bytes]:
+        """Chunks of about `CHUNK` bytes; up to the item that fails."""
+        encoder = self._encoder
+        start = 0
+        while start < len(items) and encoder.failure is None:
+            part = items[start : start + self._stride]
+            start += len(part)
+            if chunk := encoder.encode(part):
+                self._stride = max(1, min(4096, CHUNK * len(part) // len(chunk)))
+                yield chunk
+            self._boundary.buffer.settle(len(part))  # sent: the source may go on while the next part is
+
+    # -- time
+
+    def _touch(self, *, sending: bool) -> None:
+        self._sending = sending
+        self._since = self._time()
+
+    def _watch(self) -> None:
+        """One timer for a stream: it looks at what the stream is at, and for how long."""
+        limits = self._streams.send_timeout or inf, self._heartbeat or inf
+        limit = limits[0] if self._sending else limits[1]
+        left = self._since + limit - self._time()
+        if left <= 0:
+            if self._sending:
+                self._cut_off(f"the client took nothing for {limit} s")
+                return
+            self._boundary.poke()
+            left = limit
+        again = min(left, *limits)  # by then it may be at the other
+        if again < inf:
+            self._timer = asyncio.get_running_loop().call_later(again, self._watch)
+
+    def _cut_off(self, reason: str) -> None:
+        if self._task is not None and not self._task.done() and self._streams.has(self):
+            self._cut = StreamCutOff(reason)
+            self._task.cancel()
+
+    def _uncancelled(self) -> bool:
+        """Takes a cancellation back that was ours, out of a wait that had no other end."""
+        if self._cut is None or self._task is None:
+            return False
+        self._task.uncancel()
+        return True
+
+
+class _Turns:
+    """When it is time to let the loop run others."""
+
+    __slots__ = ("_began", "_chunks", "_time")
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self._time = time
+        self._began = time()
+        self._chunks = 0
+
+    def due(self) -> bool:
+        self._chunks += 1
+        now = self._time()
+        if self._chunks < TURN_CHUNKS and now - self._began < TURN_SECONDS:
+            return False
+        self._chunks, self._began = 0, now
+        return True
+
+
+def _disconnect(boundary: AsyncBoundary[Any]) -> Callable[[object], None]:
+    return lambda _: boundary.disconnect()  # holds the boundary and not the body, which may go earlier
