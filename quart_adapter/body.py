@@ -110,8 +110,8 @@ class StreamBody(ResponseBody):
         heartbeat: float | None = None,
         on_error: Callable[[Exception], bytes] | None = None,
     ) -> None:
+        self._boundary = boundary  # first: `__del__` needs it, whatever fails below
         loop = asyncio.get_running_loop()
-        self._boundary = boundary
         self._encoder = encoder
         self._streams = streams
         self._head = head

@@ -45,7 +45,8 @@ def encode_sse(serialize: Serialize[T] | None = None, *, nan: NaN = "refuse") ->
     Nothing is dropped; on dispose nothing is held. Follows the WHATWG HTML standard.
 
     Example:
-        >>> reactivex.of("a", "b").pipe(encode_sse()).subscribe(print)
+        >>> import reactivex
+        >>> _ = reactivex.of("a", "b").pipe(encode_sse()).subscribe(print)
         b'data: a\n\n'
         b'data: b\n\n'
     """
@@ -69,7 +70,8 @@ def encode_ndjson(serialize: Serialize[T] | None = None, *, nan: NaN = "refuse")
     Nothing is dropped; on dispose nothing is held. Follows ndjson.org.
 
     Example:
-        >>> reactivex.of(1, [2]).pipe(encode_ndjson()).subscribe(print)
+        >>> import reactivex
+        >>> _ = reactivex.of(1, [2]).pipe(encode_ndjson()).subscribe(print)
         b'1\n'
         b'[2]\n'
     """
@@ -93,7 +95,8 @@ def encode_json_array(serialize: Serialize[T] | None = None, *, nan: NaN = "refu
     Nothing is dropped; on dispose nothing is held. Follows RFC 8259.
 
     Example:
-        >>> reactivex.of(1, 2).pipe(encode_json_array()).subscribe(print)
+        >>> import reactivex
+        >>> _ = reactivex.of(1, 2).pipe(encode_json_array()).subscribe(print)
         b'[1'
         b',2'
         b']'
@@ -130,7 +133,8 @@ def encode_csv(
     Nothing is dropped; on dispose nothing is held. Follows RFC 4180.
 
     Example:
-        >>> reactivex.of({"n": 1}, {"n": 2}).pipe(encode_csv()).subscribe(print)
+        >>> import reactivex
+        >>> _ = reactivex.of({"n": 1}, {"n": 2}).pipe(encode_csv()).subscribe(print)
         b'n\r\n1\r\n'
         b'2\r\n'
     """

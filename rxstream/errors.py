@@ -5,7 +5,8 @@
     ├── EncodeError          an item has no representation in the format    .index
     └── DecodeError          bytes that are not what the format says        .position
 
-An error of user code (a source, a mapper, a hook) is never wrapped: it arrives as it was raised.
+An error of user code (a source, a mapper, a hook) is not wrapped: it arrives as it was raised. `serialize` is part of
+encoding: what it raises is the cause of an `EncodeError`, which knows the item.
 """
 
 from __future__ import annotations
@@ -48,3 +49,16 @@ class DecodeError(RxStreamError):
     def __init__(self, message: str, *, position: int) -> None:
         super().__init__(f"at {position}: {message}")
         self.position = position
+
+
+def as_failure(error: object) -> Exception:
+    """What goes down a stream for whatever was raised, or sent, upstream.
+
+    `CancelledError`, `SystemExit` and their like mean something else to whoever awaits the stream: they are wrapped.
+    """
+    if isinstance(error, Exception):
+        return error
+    failure = RxStreamError(f"a source failed with {error!r}")
+    if isinstance(error, BaseException):
+        failure.__cause__ = error
+    return failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
@@ -132,9 +133,10 @@ def _content(item: Any) -> Mapping[Any, Any] | Sequence[Any]:
     if isinstance(item, list | tuple):
         return item
     if not isinstance(item, str | bytes | bytearray | memoryview | set | frozenset | bool | int | float | None):
-        plain = encodable(item)
-        if isinstance(plain, dict | list):
-            return plain
+        with suppress(Refused):
+            plain = encodable(item)
+            if isinstance(plain, dict | list):
+                return plain
     raise Refused(f"a {type(item).__name__} is no row; give a mapping, a dataclass, a Struct or a sequence")
 
 

@@ -7,7 +7,6 @@ one is looked at value by value. Ordinary rows pay for the search alone.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ import msgspec
 
 from rxstream.formats.base import Refused
 from rxstream.formats.json_check import find_fault, names_of, scan
-from rxstream.formats.json_hooks import encodable
+from rxstream.formats.json_hooks import encodable, is_model
+from rxstream.formats.json_models import model_json
 
 __all__ = ["JSONWriter", "NaN", "explain_json"]
 
@@ -46,8 +46,8 @@ class JSONWriter:
         if nan not in ("refuse", "null"):
             raise ValueError(f'nan must be "refuse" or "null", not {nan!r}')
         self._nan = nan == "refuse"
-        self._encoder = msgspec.json.Encoder(enc_hook=encodable)
-        self._packer = msgspec.msgpack.Encoder(enc_hook=encodable)
+        self._encoder = msgspec.json.Encoder(enc_hook=self._encodable)
+        self._packer = msgspec.msgpack.Encoder(enc_hook=self._encodable)
         self._known_keys: frozenset[str] = frozenset()
         self._record_types: dict[type, bool] = {}
 
@@ -77,13 +77,19 @@ class JSONWriter:
         self._check(items, encoded)
         return encoded
 
+    def _encodable(self, value: Any) -> Any:
+        return model_json(value, nan=self._nan) if is_model(type(value)) else encodable(value)
+
     def _check(self, items: Sequence[Any], encoded: bytes) -> None:
         """Raise `Refused` when the bytes are not what the items say."""
         if not encoded.isascii():
             encoded.decode()  # only a Raw can hold anything else than UTF-8
+        kinds = set(map(type, items))
+        if all(map(is_model, kinds)):  # looked at where they were encoded
+            return
         nan = self._may_be_nan(items, encoded)
         times = self._may_round(encoded)
-        keys = self._may_clash(items, encoded)
+        keys = self._may_clash(items, kinds, encoded)
         if not (nan or times or keys) or scan(items, nan=nan, times=times, keys=keys):
             return
         for item in items:
@@ -104,13 +110,10 @@ class JSONWriter:
         """Whether there may be a time with an offset other than zero."""
         return b"+" in encoded or _NEGATIVE_OFFSET.search(encoded) is not None
 
-    def _may_clash(self, items: Sequence[Any], encoded: bytes) -> bool:
+    def _may_clash(self, items: Sequence[Any], kinds: set[type], encoded: bytes) -> bool:
         """Whether there may be a mapping with keys that are not all text."""
         objects = encoded.count(b"{")
         if not objects:
-            return False
-        kinds = set(map(type, items))
-        if all(map(_is_model, kinds)):  # pydantic makes every key text
             return False
         if objects != len(items):
             return True
@@ -135,11 +138,6 @@ class JSONWriter:
             is_array = issubclass(kind, msgspec.Struct) and kind.__struct_config__.array_like
             known = self._record_types[kind] = names_of(kind) is not None and not is_array
         return known
-
-
-def _is_model(kind: type) -> bool:
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
 
 
 def explain_json(item: Any, error: Exception) -> str:

@@ -17,7 +17,8 @@ from uuid import UUID
 
 import msgspec
 
-from rxstream.formats.json_hooks import encodable
+from rxstream.formats.base import Refused
+from rxstream.formats.json_hooks import encodable, is_model
 
 __all__ = ["find_fault", "names_of", "scan"]
 
@@ -68,7 +69,7 @@ def _parts(kind: type, members: Sequence[Any]) -> Iterable[Any] | None:
         return chain.from_iterable(members)
     if issubclass(kind, Enum):
         return [member.value for member in members]
-    names = names_of(kind)
+    names = () if is_model(kind) else names_of(kind)  # models were looked at where they were encoded
     if names is None:
         return None
     try:
@@ -144,7 +145,12 @@ def _children(place: str, value: Any) -> list[tuple[str, Any]]:
     names = names_of(type(value))
     if names is not None:
         return [(f"{place}.{name}", getattr(value, name, None)) for name in names]
-    return [(place, encodable(value))]
+    if is_model(type(value)):
+        return []
+    try:
+        return [(place, encodable(value))]
+    except Refused:  # inside a model, which knows what to write for it
+        return []
 
 
 def _has_seconds(value: datetime.datetime | datetime.time) -> bool:

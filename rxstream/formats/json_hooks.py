@@ -14,7 +14,7 @@ from typing import Any
 
 from rxstream.formats.base import Refused
 
-__all__ = ["encodable"]
+__all__ = ["encodable", "is_model"]
 
 
 def encodable(value: Any) -> Any:
@@ -22,7 +22,7 @@ def encodable(value: Any) -> Any:
 
     Subclasses of str, int, float, bytes, datetime and UUID count as what they extend; mappings and sequences of
     any kind are encoded by content; `sqlite3.Row` and others with `keys()` as mappings; NumPy scalars and arrays by
-    value; a pydantic model as its own `model_dump(mode="json")`.
+    value; a pydantic model by its fields.
 
     Raises:
         Refused: For everything else, and for a mapping's key that JSON has no text for.
@@ -32,17 +32,23 @@ def encodable(value: Any) -> Any:
             return convert(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if callable(getattr(type(value), "keys", None)) and hasattr(type(value), "__getitem__"):
+        return {key: value[key] for key in value.keys()}  # noqa: SIM118 - iterating a row gives its values
     if isinstance(value, Sequence | Set | deque):
         return list(value)
     found = _foreign(value)
     if found is not value:
         return found
-    if callable(getattr(type(value), "keys", None)) and hasattr(type(value), "__getitem__"):
-        return {key: value[key] for key in value.keys()}  # noqa: SIM118 - iterating a row gives its values
     raise Refused(
         f"{type(value).__module__}.{type(value).__qualname__} has no JSON form; "
         "convert it with serialize=, to a mapping, a dataclass or text"
     )
+
+
+def is_model(kind: type) -> bool:
+    """Whether a class is a pydantic model."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
 
 
 def _bad_key(value: object) -> Any:
@@ -58,10 +64,7 @@ def _foreign(value: Any) -> Any:
             return _numpy_plain(value, value.tolist())
         if isinstance(value, numpy.generic):
             return _numpy_plain(value, value.item())
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        return value.model_dump(mode="json")
-    return value
+    return value.model_dump() if is_model(type(value)) else value
 
 
 def _numpy_plain(value: Any, plain: Any) -> Any:
