@@ -1,0 +1,136 @@
+"""The samples in SQLite: one writer, and a connection of its own for each reader.
+
+The file is in WAL mode, so that a reader sees one consistent state for as long as it reads and never makes the
+sampler wait. Only the newest `keep` samples are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import aiosqlite
+
+from .sampler import Sample
+
+# A sample as the table holds it: the columns by name, `at` in ISO 8601, JSON_COLUMNS as text.
+Row = dict[str, Any]
+
+COLUMNS = ("id", *(field.name for field in fields(Sample)))
+# SQLite has no lists.
+JSON_COLUMNS = ("cpu_cores", "processes")
+ROWS_A_FETCH = 256
+# The pages freed by samples that were removed are used again, so the file stops growing once `keep` is reached.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS samples (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    cpu_percent REAL NOT NULL,
+    cpu_cores TEXT NOT NULL,
+    memory_used INTEGER NOT NULL,
+    memory_total INTEGER NOT NULL,
+    swap_used INTEGER NOT NULL,
+    swap_total INTEGER NOT NULL,
+    disk_used INTEGER NOT NULL,
+    disk_total INTEGER NOT NULL,
+    disk_read_rate REAL,
+    disk_write_rate REAL,
+    network_received_rate REAL,
+    network_sent_rate REAL,
+    processes TEXT NOT NULL
+)
+"""
+
+INSERT = f"INSERT INTO samples ({', '.join(COLUMNS[1:])}) VALUES (:{', :'.join(COLUMNS[1:])})"
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM samples WHERE id > ? ORDER BY id"
+SELECT_LAST = f"SELECT * FROM ({SELECT} DESC LIMIT ?) ORDER BY id"
+
+
+class Store:
+    """The history. Open it with `await Store.open(path)`, end it with `await store.close()`.
+
+    Args:
+        path: The database file.
+        writer: The one connection that writes.
+        keep: How many samples are kept; with each one that is added, older ones go.
+    """
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, *, keep: int) -> None:
+        self._address = f"{path.absolute().as_uri()}?mode=ro"
+        self._writer = writer
+        self._keep = keep
+
+    @classmethod
+    async def open(cls, path: str | Path, *, keep: int) -> Store:
+        """Opens the file, or makes it; samples of an earlier run stay."""
+        writer = await aiosqlite.connect(path)
+        try:
+            await writer.execute("PRAGMA journal_mode = WAL")
+            await writer.execute("PRAGMA synchronous = NORMAL")
+            await writer.execute(SCHEMA)
+            await writer.commit()
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(Path(path), writer, keep=keep)
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    async def append(self, sample: Sample) -> Row:
+        """Keeps a sample, and gives it back as the row that it became."""
+        row: Row = {name: getattr(sample, name) for name in COLUMNS[1:]}
+        row |= {"at": sample.at.isoformat()} | {name: json.dumps(row[name]) for name in JSON_COLUMNS}
+        cursor = await self._writer.execute(INSERT, row)
+        assert cursor.lastrowid is not None
+        await self._writer.execute("DELETE FROM samples WHERE id <= ?", (cursor.lastrowid - self._keep,))
+        await self._writer.commit()
+        return {"id": cursor.lastrowid, **row}
+
+    async def rows(self, *, after: int = 0, last: int | None = None) -> AsyncGenerator[Row, None]:
+        """The samples in order, straight from a cursor: what is not asked for is not read.
+
+        Args:
+            after: Only samples with a larger id.
+            last: At most so many, the newest ones.
+        """
+        query, values = SELECT, [after]
+        if last is not None:
+            query, values = SELECT_LAST, [after, last]
+        async with self._reader() as reader, reader.execute(query, values) as cursor:
+            while batch := await cursor.fetchmany(ROWS_A_FETCH):
+                for fetched in batch:
+                    yield dict(zip(COLUMNS, fetched, strict=True))
+
+    async def last_id(self) -> int:
+        """The id of the newest sample, 0 when there is none."""
+        async with aclosing(self.rows(last=1)) as rows:
+            async for row in rows:
+                return int(row["id"])
+        return 0
+
+    async def copy(self) -> BinaryIO:
+        """A consistent copy of the database, as an open file that is at its start.
+
+        The file has lost its name already: whatever becomes of the download, closing it (or the end of the process)
+        gives its space back.
+        """
+        return await asyncio.to_thread(_copy, self._address)
+
+    def _reader(self) -> aiosqlite.Connection:
+        return aiosqlite.connect(self._address, uri=True)
+
+
+def _copy(address: str) -> BinaryIO:
+    with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
+        target = Path(folder, "history.sqlite3")
+        with closing(sqlite3.connect(address, uri=True)) as reader:
+            reader.execute("VACUUM INTO ?", (str(target),))
+        return target.open("rb")

@@ -1,0 +1,5 @@
+"""Builds the distribution; everything about it is said in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

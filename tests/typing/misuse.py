@@ -1,0 +1,50 @@
+"""Mistakes that a type checker must find: one on each marked line, with the code that the mark names. Never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import reactivex
+from quart import Response
+
+from quart_adapter import RxStream, download, export, sse
+from rxstream import BufferConfig, EncodeError, ServerSentEvent, from_file, operators, to_async_iterable
+
+
+async def rows() -> AsyncIterator[dict[str, int]]:
+    yield {"n": 1}
+
+
+async def awaitless(number: int) -> int:
+    return number
+
+
+numbers = reactivex.range(3)
+
+BufferConfig(8, "endless")  # finds: arg-type
+BufferConfig("8", "sliding")  # finds: arg-type
+BufferConfig(8, "sliding").capacity = 9  # finds: misc
+EncodeError("cannot be encoded")  # finds: call-arg
+ServerSentEvent("text", id=7)  # finds: arg-type
+ServerSentEvent("text", "message")  # finds: call-arg
+from_file("data.bin", chunk_size="64k")  # finds: arg-type
+to_async_iterable([1, 2, 3])  # finds: arg-type
+operators.with_buffer(capacity=3, strategy="drop")  # finds: arg-type
+operators.map_async(awaitless, 4)  # finds: call-arg
+RxStream("app")  # finds: arg-type
+
+
+async def feed() -> Response:
+    return sse(numbers)  # finds: return-value
+
+
+async def table() -> Response:
+    return await export(rows(), filename="rows.xml", format="xml")  # finds: arg-type
+
+
+async def unnamed() -> Response:
+    return await download(from_file("data.bin"))  # finds: call-arg
+
+
+async def items() -> list[str]:
+    return [item async for item in to_async_iterable(numbers)]  # finds: misc

@@ -1,0 +1,122 @@
+"""The public API as a user writes it. A type checker must find nothing here; it is never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import assert_type
+
+import reactivex
+from quart import Quart, Response
+from reactivex import Observable
+from reactivex import operators as rx
+
+from quart_adapter import RxStream, download, export, response, sse
+from rxstream import (
+    BUFFER_PRESETS,
+    BackpressureError,
+    BufferConfig,
+    BufferStatistics,
+    DecodeError,
+    EncodeError,
+    RxStreamError,
+    ServerSentEvent,
+    for_each,
+    from_async_iterable,
+    from_file,
+    operators,
+    to_async_iterable,
+)
+
+
+@dataclass
+class Price:
+    name: str
+    cents: int
+
+
+async def prices() -> AsyncIterator[Price]:
+    yield Price("tea", 250)
+
+
+def euros(price: Price) -> float:
+    return price.cents / 100
+
+
+async def look_up(price: Price) -> str:
+    return price.name
+
+
+async def in_a_notebook() -> None:
+    source = from_async_iterable(prices)
+    assert_type(source, Observable[Price])
+    assert_type(from_async_iterable(prices()), Observable[Price])
+    assert_type(from_file("prices.bin", chunk_size=4096), Observable[bytes])
+
+    buffered = source.pipe(operators.with_buffer(capacity=3, strategy="sliding"))
+    assert_type(buffered, Observable[Price])
+    named = source.pipe(operators.map_async(look_up, max_concurrent=4, ordered=False))
+    assert_type(named, Observable[str])
+    in_euros = buffered.pipe(rx.map(euros))
+    assert_type(in_euros, Observable[float])
+
+    async with to_async_iterable(in_euros, BufferConfig(8, "suspend"), on_dropped=print) as stream:
+        async for amount in stream:
+            assert_type(amount, float)
+        statistics = stream.statistics()
+    assert_type(statistics, BufferStatistics)
+    assert_type(statistics.dropped, int)
+
+    async for batch in to_async_iterable(in_euros, "sse").batches():
+        assert_type(batch, list[float])
+    await for_each(source, look_up, buffer={"capacity": 2}, max_concurrent=2)
+
+
+def as_bytes(source: Observable[Price]) -> list[Observable[bytes]]:
+    return [
+        source.pipe(operators.encode_ndjson()),
+        source.pipe(operators.encode_json_array()),
+        source.pipe(operators.encode_csv(["name", "cents"])),
+        source.pipe(operators.encode_sse()),
+    ]
+
+
+def what_went_wrong(error: RxStreamError) -> int | None:
+    match error:
+        case EncodeError():
+            return error.index
+        case DecodeError():
+            return error.position
+        case BackpressureError():
+            return BUFFER_PRESETS["sse"].capacity
+    return None
+
+
+def make_app() -> Quart:
+    app = Quart(__name__)
+    extension = RxStream()
+    extension.init_app(app)
+    assert_type(extension.live, int)
+
+    @app.get("/feed")
+    async def feed() -> Response:
+        source = from_async_iterable(prices)
+        return await sse(source, serialize=lambda price: ServerSentEvent(price.name, id=str(price.cents)), retry=1000)
+
+    @app.get("/ticks")
+    async def ticks() -> Response:
+        return await sse(reactivex.interval(1.0), heartbeat=5.0, buffer="sse", headers={"X-Feed": "ticks"})
+
+    @app.get("/prices.csv")
+    async def as_csv() -> Response:
+        return await export(prices(), filename="prices.csv", format="csv", columns=["name", "cents"])
+
+    @app.get("/prices.bin")
+    async def as_file() -> Response:
+        return await download(from_file("prices.bin"), filename="prices.bin", size=1024)
+
+    @app.get("/raw")
+    async def raw() -> Response:
+        return await response(from_file("prices.bin"), content_type="text/plain", status=200)
+
+    return app
