@@ -9,14 +9,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxstream.buffer import Buffer, BufferConfig
-from rxstream.demand import DemandScheduler, Released
-from rxstream.errors import BackpressureError
+from rxstream.demand import DemandScheduler
+from rxstream.errors import BackpressureError, as_failure
+from rxstream.worker import Released
 
 __all__ = ["Boundary"]
 
@@ -56,13 +57,13 @@ class Boundary(Generic[T]):
     def connect(self, loop: asyncio.AbstractEventLoop | None, base: abc.SchedulerBase | None = None) -> None:
         """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once."""
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
-        if self._scheduler.waits:
+        if self._scheduler.blocks:
             self._scheduler.run_off_loop(self._subscribe)
         else:
             self._subscribe()
 
     def disconnect(self) -> None:
-        """Disposes the subscription and discards what is in the buffer. Any thread, any number of times; never raises."""
+        """Disposes the subscription, discards what is in the buffer. Any thread, any number of times; never raises."""
         if self._scheduler is not None:
             self._scheduler.dispose()
         self.buffer.dispose()
@@ -71,16 +72,18 @@ class Boundary(Generic[T]):
     def _subscribe(self) -> None:
         assert self._scheduler is not None
         try:
-            self._subscription.disposable = self._source.subscribe(self, scheduler=self._scheduler)
-        except Exception as error:  # subscribing to arbitrary code: its failure is the stream's
-            self.on_error(error)
+            self._subscription.disposable = self._source.subscribe(
+                cast("abc.ObserverBase[T]", self), scheduler=self._scheduler
+            )
+        except (Exception, asyncio.CancelledError) as error:  # arbitrary code: its failure is the stream's
+            self.on_error(as_failure(error))
         finally:
             self._changed()
 
     def _release(self) -> None:
         try:
             self._subscription.dispose()
-        except Exception:  # arbitrary code upstream; whoever disposes can do nothing about it
+        except (Exception, asyncio.CancelledError):  # arbitrary code; whoever disposes can do nothing about it
             logger.exception("a source failed while it was disposed")
 
     # -- the observer
@@ -94,16 +97,12 @@ class Boundary(Generic[T]):
 
     def on_error(self, error: Exception) -> None:
         """Takes the terminal: items that are in the buffer still come before it."""
-        if self.ended:
+        if not self._end(error):
             self._came_late(error)
-            return
-        self.error = error
-        self._end()
 
     def on_completed(self) -> None:
         """Takes the terminal: items that are in the buffer still come before it."""
-        if not self.ended:
-            self._end()
+        self._end()
 
     # -- within
 
@@ -111,59 +110,64 @@ class Boundary(Generic[T]):
         """There is an item or the end: the pull side's turn. Called on the producer's thread."""
         raise NotImplementedError
 
-    def _end(self) -> None:
-        self.buffer.end()
-        self.ended = True
+    def _end(self, error: object = None) -> bool:
+        """Takes the terminal; False: there was one before, or the consumer has left."""
+        if not self.buffer.end():
+            return False
+        if error is not None:
+            self.error = as_failure(error)
+        self.ended = True  # only now: whoever sees it takes the error, and what is in the buffer
         self._changed()
+        return True
 
     def _refused(self, item: T) -> None:
         """The buffer did not take the item: it is over, or full and its strategy is to wait."""
+        scheduler = self._scheduler
+        assert scheduler is not None
         if self.buffer.ended:
             self.buffer.discard(item)
             self._came_late()
-            return
-        scheduler = self._scheduler
-        assert scheduler is not None
-        if scheduler.loop is not None and scheduler.tasks:
-            # One of our sources is pushing on the loop at this moment, here or (seen from another thread) next to us.
-            # It asked for room before it pushed and somebody was faster: it must not wait here, so the boundary keeps
-            # the one item that the source would otherwise have kept.
-            if asyncio.current_task(scheduler.loop) in scheduler.tasks and self.buffer.park(item):
-                self._changed()
-                return
-        if self._may_wait():
-            if scheduler.block(item):
-                self._changed()
-            else:
-                self.buffer.discard(item)
-                self._came_late()
-            return
-        capacity = self.buffer.config.capacity
-        self.on_error(
-            BackpressureError(
-                f"an item was pushed on the event loop while the buffer ({capacity}, suspend) was full: a push cannot "
-                'wait there. Use strategy="sliding" or "dropping", a larger capacity, or a source that can wait, such '
-                "as from_async_iterable"
-            )
-        )
-        self.buffer.discard(item)
-        self._release()
-
-    def _may_wait(self) -> bool:
-        return asyncio._get_running_loop() is None and self._owner != threading.get_ident()
-
-    def _hook_failed(self, error: Exception) -> None:
-        if self.ended:
-            logger.error("on_dropped failed after the end of the stream", exc_info=error)
+        elif self._may_block():
+            self._taken(item, scheduler.block(item))
+        elif scheduler.may_park():
+            self._taken(item, self.buffer.park(item))
         else:
-            self.on_error(error)
+            self.on_error(self._overflow())
+            self.buffer.discard(item)
             self._release()
 
-    def _came_late(self, error: Exception | None = None) -> None:
+    def _may_block(self) -> bool:
+        if asyncio._get_running_loop() is not None or self._owner == threading.get_ident():
+            return False
+        return self._scheduler is not None and self._scheduler.blocks
+
+    def _taken(self, item: T, taken: bool) -> None:
+        """What became of an item that had to wait: nobody has misbehaved if the stream was over in the meantime."""
+        if taken:
+            self._changed()
+            return
+        self.buffer.discard(item)
+        if self._scheduler is not None and self._scheduler.disposed and self._scheduler.on_worker():
+            raise Released
+
+    def _overflow(self) -> BackpressureError:
+        return BackpressureError(
+            f"an item was pushed on the event loop while the buffer ({self.buffer.config.capacity}, suspend) was full: "
+            'a push cannot wait there. Use strategy="sliding" or "dropping", a larger capacity, or a source that can '
+            "wait, such as from_async_iterable (where flat_map makes many of one item: with_buffer() on the inner one)"
+        )
+
+    def _hook_failed(self, error: Exception) -> None:
+        if not self._end(error):
+            logger.error("on_dropped failed after the end of the stream", exc_info=error)
+        self._release()
+
+    def _came_late(self, error: object = None) -> None:
         scheduler = self._scheduler
         if scheduler is not None and scheduler.disposed:
             if scheduler.on_worker():
                 raise Released
         elif not self._late:
             self._late = True
-            logger.warning("a source went on after its end; what it sends is discarded", exc_info=error)
+            cause = error if isinstance(error, BaseException) else None
+            logger.warning("a source went on after its end; what it sends is discarded", exc_info=cause)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
 from types import MappingProxyType
@@ -144,6 +145,8 @@ class Buffer(Generic[T]):
     Attributes:
         room: A list with one entry for each free place. Truth and `pop` are atomic, so that any number of producers
             can take places without a lock, and never more than there are. The hot paths depend on it.
+        items: What it holds, oldest first. Only who has taken a place may append, and then looks whether `sweep` is
+            needed.
     """
 
     __slots__ = (
@@ -155,14 +158,15 @@ class Buffer(Generic[T]):
         "_high_water",
         "_hooking",
         "_in_hand",
-        "_items",
         "_lock",
         "_on_dropped",
         "_on_hook_error",
         "_parked",
         "_suspend",
         "_waiting",
+        "_watching",
         "config",
+        "items",
         "room",
     )
 
@@ -175,24 +179,35 @@ class Buffer(Generic[T]):
         self.config = config
         self.room: list[None] = [None] * config.capacity
         self._suspend = config.strategy == "suspend"
-        self._items: deque[T] = deque()  # never longer than the places that were taken for it
+        self.items: deque[T] = deque()  # never longer than the places that were taken for it
         self._in_hand = 0
-        self._parked = False
+        self._parked = 0
         self._waiting: deque[Callable[[], object]] | None = None  # most buffers never need one
+        self._watching: list[Callable[[], object]] | None = None  # one for each timer that is held back
         self._lock = threading.Lock()
         self._on_dropped = on_dropped
         self._on_hook_error = on_hook_error
-        self._hooking: dict[int, deque[T]] | None = None
+        self._hooking: dict[int, deque[T]] = {}
         self._ended = self._disposed = False
         self._high_water = self._delivered = self._dropped = self._discarded = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     @property
     def ended(self) -> bool:
         """Whether nothing gets in any more."""
         return self._ended
+
+    @property
+    def disposed(self) -> bool:
+        """Whether the consumer left."""
+        return self._disposed
+
+    @property
+    def parked(self) -> int:
+        """Items that it keeps beyond its capacity."""
+        return self._parked
 
     # -- the producers' side
 
@@ -207,9 +222,9 @@ class Buffer(Generic[T]):
             self.room.pop()
         except IndexError:
             return self._make_room(item)
-        self._items.append(item)
+        self.items.append(item)
         if self._disposed:  # in between: nobody takes it any more
-            self._sweep()
+            self.sweep()
         return True
 
     def _make_room(self, item: T) -> bool:
@@ -218,11 +233,16 @@ class Buffer(Generic[T]):
         with self._lock:
             if self._ended:
                 return False
-            if self.config.strategy == "dropping" or not self._items:
+            if self.room:  # the consumer was here in between; room grows under this lock only
+                with suppress(IndexError):
+                    self.room.pop()
+                    self.items.append(item)
+                    return True
+            if self.config.strategy == "dropping" or not self.items:
                 victim = item
             else:
-                victim = self._items.popleft()
-                self._items.append(item)
+                victim = self.items.popleft()
+                self.items.append(item)
             self._dropped += 1
         self._show((victim,))
         return True
@@ -234,19 +254,22 @@ class Buffer(Generic[T]):
         self._show((item,))
 
     def park(self, item: T) -> bool:
-        """Keeps one item more than the capacity: the one that its producer would otherwise hold in its hand.
+        """Keeps an item beyond the capacity; False: the stream is over.
 
-        For a producer that may not wait where it stands and stops right after. False: that place is taken as well.
+        For the item of a producer that may not wait where it stands. Whoever calls this sees to it that it stays the
+        exception; the next places that are freed make up for it.
         """
         with self._lock:
-            if self._ended or self._parked:
+            if self._ended:
                 return False
-            self._parked = True
-            self._items.append(item)
+            self._parked += 1
+            self.items.append(item)
             return True
 
     def wait(self, wake: Callable[[], object]) -> bool:
-        """Queues a producer: `wake` is called once, when there is room and it is its turn, or at the end.
+        """Queues a producer: `wake` is called once, when a place has been set aside for it, or at the end.
+
+        The place is to be used with `accept`, or given back with `release` or `give_up`.
 
         Returns:
             False if there is nothing to wait for; `wake` will not be called then.
@@ -259,19 +282,67 @@ class Buffer(Generic[T]):
             self._waiting.append(wake)
             return True
 
-    def forget(self, wake: Callable[[], object]) -> None:
-        """Takes a producer out of the queue; if it was woken already, its turn goes to the next."""
+    def watch(self, tell: Callable[[], object]) -> bool:
+        """Has `tell` called once when there is room, or at the end; no place is set aside.
+
+        For one that cannot tell how many items it will push, and that can wait then.
+
+        Returns:
+            False if there is nothing to wait for; `tell` will not be called then.
+        """
         with self._lock:
-            if self._waiting is not None and wake in self._waiting:
-                self._waiting.remove(wake)
+            if self.room or not self._suspend or self._ended:
+                return False
+            if self._watching is None:
+                self._watching = []
+            self._watching.append(tell)
+            return True
+
+    def accept(self, item: T) -> bool:
+        """Keeps an item in the place that was set aside for its producer; False: the stream is over."""
+        with self._lock:
+            if self._ended:
+                return False
+            self.items.append(item)
+            return True
+
+    def release(self) -> None:
+        """Opens the place that was set aside to whoever pushes first: the caller, if it pushes at once."""
+        with self._lock:
+            if not self._ended:
+                self.room.append(None)
+
+    def give_up(self) -> None:
+        """Hands the place that was set aside to the next producer in the queue."""
+        with self._lock:
+            if self._ended:
                 return
-        self.pass_on()
+            self.room.append(None)
+            wakes = self._hand_over(1)
+        for wake in wakes:
+            wake()
+
+    def withdraw(self, wake: Callable[[], object]) -> bool:
+        """Takes a producer out of the queue; False: it was called already."""
+        with self._lock:
+            for queue in (self._waiting, self._watching):
+                if queue is not None and wake in queue:
+                    queue.remove(wake)
+                    return True
+            return False
+
+    def forget(self, wake: Callable[[], object]) -> None:
+        """Takes a producer out of the queue; if it was called already, its turn goes to the next."""
+        if not self.withdraw(wake):
+            self.give_up()
 
     def pass_on(self) -> None:
-        """Wakes the next producer if there is still room: for one that was woken and did not use its turn, or did."""
+        """Calls the next producer if there is room: for one that had its turn and may not have used it."""
+        if not (self._waiting or self._watching):
+            return
         with self._lock:
-            wake = self._waiting.popleft() if self._waiting and self.room else None
-        if wake is not None:
+            wakes = self._told() + self._hand_over(1) if self.room else []
+        for wake in wakes:
             wake()
 
     # -- the consumer's side
@@ -279,11 +350,11 @@ class Buffer(Generic[T]):
     def take(self, limit: int | None = None) -> list[T]:
         """Takes what is there, oldest first, at most `limit` items; what was taken before counts as consumed."""
         with self._lock:
-            length = len(self._items)
+            length = len(self.items)
             if length > self._high_water:
                 self._high_water = length
             count = length if limit is None or limit > length else limit
-            batch = list(map(deque.popleft, repeat(self._items, count)))
+            batch = list(map(deque.popleft, repeat(self.items, count)))
             self._delivered += count
             freed = count
             if self._suspend:
@@ -312,28 +383,34 @@ class Buffer(Generic[T]):
 
     # -- the end
 
-    def end(self) -> None:
-        """The terminal came: what is in the buffer can still be taken, nothing more gets in, nobody waits."""
-        self._finish(dispose=False)
+    def end(self) -> bool:
+        """The terminal came: what is in the buffer can still be taken, nothing more gets in, nobody waits.
+
+        Returns:
+            False if it was over before.
+        """
+        return self._finish(dispose=False)
 
     def dispose(self) -> None:
         """The consumer left: what is in the buffer is discarded, as is all that still comes; nobody waits."""
         self._finish(dispose=True)
+        self.sweep()
 
-    def _finish(self, *, dispose: bool) -> None:
+    def _finish(self, *, dispose: bool) -> bool:
         with self._lock:
-            self._ended = True
+            first, self._ended = not self._ended, True
             self._disposed = self._disposed or dispose
             self.room.clear()
-            wakes, self._waiting = self._waiting or (), None
+            wakes = [*self._told(), *(self._waiting or ())]
+            self._waiting = None
         for wake in wakes:
             wake()
-        if dispose:
-            self._sweep()
+        return first
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Discards what it holds: after `dispose`."""
         with self._lock:
-            discarded = list(map(deque.popleft, repeat(self._items, len(self._items))))
+            discarded = list(map(deque.popleft, repeat(self.items, len(self.items))))
             self._high_water = max(self._high_water, len(discarded))
             self._discarded += len(discarded)
         self._show(discarded)
@@ -341,7 +418,7 @@ class Buffer(Generic[T]):
     def statistics(self) -> BufferStatistics:
         """The counts at this moment, taken together."""
         with self._lock:
-            length = len(self._items)
+            length = len(self.items)
             return BufferStatistics(
                 capacity=self.config.capacity,
                 strategy=self.config.strategy,
@@ -362,21 +439,37 @@ class Buffer(Generic[T]):
         """
         if self._ended:
             return []
-        if self._parked and freed:
-            self._parked = False
-            freed -= 1
-        self.room.extend(repeat(None, freed))
-        free = len(self.room)
-        if not self._waiting or 2 * free < self.config.capacity:
+        if self._parked:
+            made_up = min(self._parked, freed)
+            self._parked -= made_up
+            freed -= made_up
+        if not (self._waiting or self._watching) or 2 * (len(self.room) + freed) < self.config.capacity:
+            self.room.extend(repeat(None, freed))
             return []
-        return [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        waiting = self._waiting or deque()
+        # What is freed goes to those who wait before anybody else can see it.
+        wakes = [waiting.popleft() for _ in range(min(freed, len(waiting)))]
+        self.room.extend(repeat(None, freed - len(wakes)))
+        return wakes + self._hand_over(len(waiting)) + self._told()
+
+    def _told(self) -> list[Callable[[], object]]:
+        """With the lock held: those who are only to be told, who then come again."""
+        told, self._watching = self._watching or [], None
+        return told
+
+    def _hand_over(self, count: int) -> list[Callable[[], object]]:
+        """With the lock held: sets places aside for up to `count` producers, and returns them to be woken."""
+        wakes: list[Callable[[], object]] = []
+        with suppress(IndexError):  # no place, or no producer, is left
+            while self._waiting and len(wakes) < count:
+                self.room.pop()
+                wakes.append(self._waiting.popleft())
+        return wakes
 
     def _show(self, items: Iterable[T]) -> None:
         """Calls the hook, without recursion: what a hook drops by pushing is shown after it has returned."""
         if self._on_dropped is None:
             return
-        if self._hooking is None:
-            self._hooking = {}
         thread = threading.get_ident()
         if (outer := self._hooking.get(thread)) is not None:
             outer.extend(items)

@@ -7,16 +7,20 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxstream.boundary import Boundary
 from rxstream.buffer import BufferConfig, BufferLike, Strategy, resolve_buffer
-from rxstream.demand import DemandScheduler, Worker, call_on
+from rxstream.demand import DemandScheduler, as_action
+from rxstream.loops import call_soon
 from rxstream.sinks import AsyncBoundary, AsyncStream
 from rxstream.sources import from_async_iterable
+from rxstream.worker import Worker
 
 __all__ = ["with_buffer"]
 
@@ -103,13 +107,16 @@ class _Drain(Boundary[T]):
         base = None
         if isinstance(scheduler, DemandScheduler):
             self._post = scheduler.run_off_loop
+        elif isinstance(scheduler, AsyncIOScheduler):
+            loop = scheduler._loop  # it may be called from its loop only, and a source may run anywhere
+            self._post = partial(call_soon, loop)
         elif scheduler is not None:
             base = scheduler
-            self._post = lambda action: base.schedule(lambda *_: action() and None)
+            self._post = lambda action: scheduler.schedule(as_action(action))
         elif loop is not None:
-            self._post = lambda action: call_soon(loop, action)
+            self._post = partial(call_soon, loop)
         else:
-            self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._failed)
+            self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._no_thread)
             self._post = self._worker.submit
         self.connect(loop, base)
         return Disposable(self.stop)
@@ -129,16 +136,32 @@ class _Drain(Boundary[T]):
         self._post(self._drain)
 
     def _drain(self) -> None:
+        """Delivers one item and comes again; in a loop where the scheduler calls on the spot: the stack is flat."""
+        here = threading.get_ident()
+        while self._step():
+            posting, on_the_spot = True, False
+
+            def again() -> None:
+                nonlocal on_the_spot
+                if posting and threading.get_ident() == here:  # noqa: B023 - called in this turn, or not at all
+                    on_the_spot = True
+                else:
+                    self._drain()
+
+            self._post(again)
+            posting = False
+            if not on_the_spot:
+                return
+
+    def _step(self) -> bool:
         self._owner = threading.get_ident()
         try:
-            again = self._deliver()
+            return self._deliver()
         except Exception as error:
             self._failed(error)
-            return
+            return False
         finally:
             self._owner = None
-        if again:
-            self._post(self._drain)
 
     def _deliver(self) -> bool:
         """Delivers one item or the terminal; False: there is nothing more for now."""
@@ -160,17 +183,17 @@ class _Drain(Boundary[T]):
             self._draining = bool(self.buffer) or self.ended
             return self._draining
 
+    def _no_thread(self, error: Exception) -> None:
+        self._stopped = True
+        try:
+            self._observer.on_error(error)
+        except Exception as failure:
+            self._failed(failure)
+        self.stop()
+
     def _failed(self, error: Exception) -> None:
         logger.error("an observer failed; its subscription is disposed", exc_info=error)
         self.stop()
-
-
-def call_soon(loop: asyncio.AbstractEventLoop, action: Callable[[], Any]) -> None:
-    """Calls a function in the next turn of a loop, from any thread; not at all once the loop is closed."""
-    if asyncio._get_running_loop() is loop:
-        loop.call_soon(action)
-    else:
-        call_on(loop, action)
 
 
 def _nothing() -> None:

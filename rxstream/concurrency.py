@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from reactivex import Observable
 
+from rxstream import loops
 from rxstream.buffer import BufferConfig, BufferLike
 from rxstream.sinks import AsyncBoundary, AsyncStream, to_async_iterable
 from rxstream.sources import from_async_iterable
@@ -18,6 +20,7 @@ __all__ = ["for_each", "map_async"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+logger = logging.getLogger("rxstream")
 
 
 def map_async(
@@ -173,7 +176,16 @@ class _Calls:
 
 
 async def _end(tasks: list[asyncio.Future[Any]]) -> None:
-    """Cancels tasks and waits for them, so that none outlives its stream."""
+    """Cancels tasks and waits for them, so that none outlives its stream; what hangs is cancelled again, and left."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    pending: set[asyncio.Future[Any]] = set(tasks)
+    for _ in range(2):
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=loops.CLEANUP_TIMEOUT)
+        for task in pending:
+            logger.warning("a call did not end within %s s of its cancellation: %r", loops.CLEANUP_TIMEOUT, task)
+            task.cancel()
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # the first failure has been passed on, the others are its company

@@ -9,112 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from reactivex import abc, typing
-from reactivex.disposable import Disposable, SingleAssignmentDisposable
-from reactivex.scheduler import TimeoutScheduler
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
+from reactivex.scheduler import TimeoutScheduler, VirtualTimeScheduler
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from rxstream.buffer import Buffer
+from rxstream.loops import LoopTimer, call_on, cancel_task, ended, resolve, start_task
+from rxstream.worker import Worker
 
-__all__ = ["CLEANUP_TIMEOUT", "DemandScheduler", "Released", "Worker"]
+__all__ = ["DemandScheduler", "as_action"]
 
 S = TypeVar("S")
-logger = logging.getLogger("rxstream")
 
-LINGER: Final = 0.1
-"""Seconds that an idle worker thread waits for more before it ends."""
+PATIENCE: Final = 0.2
+"""Seconds that a thread that waits for room gives the loop to answer before it suspects that the loop waits for it."""
 
-CLEANUP_TIMEOUT: Final = 5.0
-"""Seconds that the cleanup of a source may take after a dispose before it is reported and cancelled again."""
+BURST: Final = 64
+"""Items beyond the capacity that one item of a source on the loop may become, once."""
 
+PAUSE: Final = 0.02
+"""Seconds that such a thread waits before it asks for the first time."""
 
-class Released(BaseException):
-    """Unwinds a worker thread out of user code that pushes into a stream that is over.
-
-    A loop inside `subscribe`, as in `reactivex.create`, has no other way to learn of it. Never leaves a worker.
-    """
-
-
-class Worker:
-    """One thread that runs actions one after the other; there only while there is something to run.
-
-    Args:
-        context: What the actions see as their `contextvars`.
-        on_idle: Is called, under the worker's lock, when nothing is left to run.
-        on_error: Is called with what an action raises.
-    """
-
-    def __init__(
-        self,
-        context: contextvars.Context,
-        *,
-        on_idle: Callable[[], object],
-        on_error: Callable[[Exception], object],
-    ) -> None:
-        self._context = context
-        self._on_idle = on_idle
-        self._on_error = on_error
-        self._actions: deque[Callable[[], object]] = deque()  # each is asked for by one waiting source or operator
-        self._changed = threading.Condition(threading.Lock())
-        self._thread: threading.Thread | None = None
-        self._stopped = False
-
-    def submit(self, action: Callable[[], object], before: Callable[[], object] | None = None) -> None:
-        """Queues an action; `before` is called under the same lock that `on_idle` is."""
-        with self._changed:
-            if self._stopped:
-                return
-            if before is not None:
-                before()
-            self._actions.append(action)
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._context.run, args=(self._run,), name="rxstream-worker", daemon=True
-                )
-                thread.start()  # waits for the thread, which waits for nothing of ours before it runs
-                self._thread = thread
-            else:
-                self._changed.notify()
-
-    def is_current(self) -> bool:
-        """Whether the caller runs on this worker."""
-        return self._thread is threading.current_thread()
-
-    def stop(self) -> None:
-        """Drops what is queued and ends the thread after the action that it runs. Does not wait."""
-        with self._changed:
-            self._stopped = True
-            self._actions.clear()
-            self._changed.notify()
-
-    def _next(self) -> Callable[[], object] | None:
-        with self._changed:
-            if not self._actions:
-                self._on_idle()
-                self._changed.wait_for(lambda: self._actions or self._stopped, LINGER)
-            if self._actions:
-                return self._actions.popleft()
-            self._thread = None
-            return None
-
-    def _run(self) -> None:
-        while (action := self._next()) is not None:
-            try:
-                action()
-            except Released:
-                pass
-            except Exception as error:  # user code: the pipeline's failure, not the thread's
-                self._on_error(error)
-            del action  # or the frame keeps the last pipeline alive while the thread lingers
+CHECK: Final = 0.25
+"""Seconds from one such question to the next."""
 
 
 class DemandScheduler(PeriodicScheduler):
@@ -131,7 +57,8 @@ class DemandScheduler(PeriodicScheduler):
     Args:
         buffer: The boundary's buffer.
         loop: The consumer's event loop, None where there is none: timers run in a thread of `reactivex` then.
-        base: A scheduler of the user's that owns time (virtual time, say) and runs what need not wait.
+        base: A scheduler of the user's that owns time and runs what need not wait. Under virtual time nothing can
+            wait, and everything runs on it.
         fail: Is called with what a scheduled action raises.
     """
 
@@ -151,9 +78,12 @@ class DemandScheduler(PeriodicScheduler):
         self.waits = buffer.config.strategy == "suspend"
         self.tasks: set[asyncio.Task[Any]] = set()  # those of our sources: a handful, each removes itself
         self._base = base
-        self._fail = fail
+        self.fail = fail
         self._context = contextvars.copy_context()
-        self._foreign = False
+        self._sticky = False  # off the loop for good
+        self._patience = PATIENCE
+        self._parkers: Counter[asyncio.Task[Any]] | None = None
+        self._virtual = isinstance(base, VirtualTimeScheduler)
         self._worker: Worker | None = None
         self._creation = threading.Lock()
 
@@ -168,13 +98,19 @@ class DemandScheduler(PeriodicScheduler):
 
     # -- running
 
+    @property
+    def blocks(self) -> bool:
+        """Whether a source that meets a full buffer waits, on the thread that it runs on."""
+        return self.waits and not self._virtual
+
     def schedule(self, action: abc.ScheduledAction[S], state: S | None = None) -> abc.DisposableBase:
         """Runs the action on the worker (on the user's scheduler, where there is one and nothing can wait)."""
-        if self._base is not None and not self.waits:
-            return self._base.schedule(partial(self._invoke_for, action), state)
         disposable = SingleAssignmentDisposable()
-        self.run_off_loop(partial(self._invoke, disposable, action, state))
-        return disposable
+        run = partial(self._invoke, disposable, action, state)
+        if self._base is None or self.blocks:
+            self.run_off_loop(run)
+            return disposable
+        return CompositeDisposable(disposable, self._base.schedule(as_action(partial(self._guarded, run))))
 
     def schedule_relative(
         self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None
@@ -204,70 +140,125 @@ class DemandScheduler(PeriodicScheduler):
             if self._worker is None:
                 if self.disposed:
                     return
-                self._worker = Worker(self._context.copy(), on_idle=self._idle, on_error=self._fail)
+                self._worker = Worker(self._context.copy(), on_idle=self._idle, on_error=self.fail)
         self._worker.submit(action, self._busy)
 
     # -- waiting
 
-    async def room(self) -> None:
-        """Waits, on the event loop, until the buffer has room; first come, first served."""
+    async def room(self) -> bool:
+        """Waits, on the event loop, while the buffer is full; first come, first served.
+
+        Returns:
+            Whether a place has been set aside for the caller: it is to be released, or given up.
+        """
         assert self.loop is not None
-        while not self.buffer.room and self.waits and not self.disposed:
-            future = self.loop.create_future()
-            wake = partial(self._resolve, future)
-            if not self.buffer.wait(wake):
-                return
-            try:
-                await future
-            except BaseException:
-                self.buffer.forget(wake)
-                raise
+        if self.buffer.room or not self.waits or self.disposed:
+            return False
+        future = self.loop.create_future()
+        wake = partial(resolve, self.loop, future)
+        if not self.buffer.wait(wake):
+            return False
+        try:
+            await future
+        except BaseException:
+            self.buffer.forget(wake)
+            raise
+        return True
 
     async def push(self, signal: Callable[..., object], *items: Any) -> None:
         """Sends a signal downstream from the event loop: when there is room, and on the worker if that is in use."""
-        assert self.loop is not None
-        await self.room()
+        placed = await self.room()
         if self.off_loop:
+            if placed:  # on the worker it may have to wait behind one who waits for this place
+                self.buffer.give_up()
             await self.push_off_loop(signal, *items)
         else:
+            if placed:
+                self.buffer.release()
             signal(*items)
-        if self.waits:
-            self.buffer.pass_on()
+        self.buffer.pass_on()
 
     async def push_off_loop(self, signal: Callable[..., object], *items: Any) -> None:
         """Sends a signal downstream on the worker, and waits until it has been sent."""
-        assert self.loop is not None
-        future = self.loop.create_future()
+        loop = self.loop
+        assert loop is not None
+        future = loop.create_future()
 
         def deliver() -> None:
             try:
                 signal(*items)
             except Exception as error:
-                self._resolve(future, error)
+                resolve(loop, future, error)
             finally:
-                self._resolve(future)
+                resolve(loop, future)
 
         self.run_off_loop(deliver)
         if not self.disposed:
             await future
 
     def block(self, item: Any) -> bool:
-        """Waits, on the calling thread, until the buffer takes the item; first come, first served. False: it is over."""
+        """Waits, on the calling thread, until the buffer takes the item; first come, first served. False: the end."""
         if not self.on_worker():
             # A thread that we do not run may stand inside an operator's lock here: keep the event loop away from it.
-            self._foreign = self.off_loop = True
-        turn = threading.Lock()
-        while not self.buffer.offer(item):
+            self._sticky = self.off_loop = True
+        buffer = self.buffer
+        while not buffer.offer(item):
+            turn = threading.Lock()
             turn.acquire()
-            if self.buffer.wait(turn.release):
-                turn.acquire()
-                turn.release()
-            elif self.buffer.ended:
-                return False
+            if not buffer.wait(turn.release):
+                if buffer.ended:
+                    return False
+            elif self._stand_by(turn) or not buffer.withdraw(turn.release):
+                return buffer.accept(item)
             else:
-                turn.release()
-        self.buffer.pass_on()
+                self._sticky = self.off_loop = True
+                return buffer.park(item)
+        buffer.pass_on()
         return True
+
+    def _stand_by(self, turn: threading.Lock) -> bool:
+        """Waits for a turn. False: the loop stands still; it may be waiting for an operator's lock of the caller.
+
+        That is so where something pushes on the loop into the `merge` whose lock this thread has. If nobody moved, the
+        loop would stand still for ever. One item too many, rarely and ever more rarely, lets go of the lock.
+        """
+        loop = self.loop
+        interval = PAUSE
+        while not turn.acquire(timeout=-1 if loop is None else interval):
+            assert loop is not None
+            answer: list[None] = []
+            try:
+                loop.call_soon_threadsafe(answer.append, None)
+            except RuntimeError:  # the loop is closed: nobody takes anything any more
+                self.buffer.dispose()
+                return True
+            if turn.acquire(timeout=self._patience):
+                return True
+            if not answer:
+                self._patience *= 2  # it may just be busy; the more often that shows, the longer it is waited for
+                return False
+            self._patience = PATIENCE
+            interval = CHECK
+        return True
+
+    def may_park(self) -> bool:
+        """Whether the caller, on the loop, is a source of ours that had found room before it pushed.
+
+        It must not wait where it stands, so the boundary keeps one item more: somebody was faster. If it is several,
+        then an operator makes many items of one; they are kept up to `BURST`, and from then on this subscription
+        delivers on its worker, where each of them can wait.
+        """
+        if asyncio._get_running_loop() is not self.loop or self.loop is None:
+            return False
+        task = asyncio.current_task()
+        if task is None or task not in self.tasks:
+            return False
+        if self._parkers is None or not self.buffer.parked:
+            self._parkers = Counter()
+        self._parkers[task] += 1
+        if self._parkers[task] > 1:
+            self._sticky = self.off_loop = True
+        return self._parkers[task] <= BURST
 
     def on_worker(self) -> bool:
         """Whether the caller runs on this subscription's worker."""
@@ -279,7 +270,7 @@ class DemandScheduler(PeriodicScheduler):
         """Runs a source's coroutine as a task on the loop, and cancels it on dispose. From any thread."""
         if self.disposed or self.loop is None:
             return Disposable()
-        return start_task(main, self.loop, self._context, self.tasks)
+        return start_task(main, self.loop, self._context, self.tasks, lambda: not self.disposed)
 
     # -- the end
 
@@ -293,16 +284,13 @@ class DemandScheduler(PeriodicScheduler):
             call_on(self.loop, self._cancel_tasks)
 
     async def cleaned_up(self) -> None:
-        """Waits until the cancelled sources have run their cleanup, `CLEANUP_TIMEOUT` at most; then reports."""
-        if pending := self.tasks - {asyncio.current_task()}:
-            _, pending = await asyncio.wait(pending, timeout=CLEANUP_TIMEOUT)
-            for task in pending:
-                logger.warning("the cleanup of a source took more than %s s: %r", CLEANUP_TIMEOUT, task)
+        """Waits until the cancelled sources have run their cleanup; hardly longer than `CLEANUP_TIMEOUT`."""
+        await ended(self.tasks - {asyncio.current_task()})
 
     # -- within
 
     def _cancel_tasks(self) -> None:
-        for task in self.tasks:
+        for task in list(self.tasks):
             if self.loop is not None:
                 cancel_task(self.loop, task)
 
@@ -310,32 +298,24 @@ class DemandScheduler(PeriodicScheduler):
         self.off_loop = True
 
     def _idle(self) -> None:
-        self.off_loop = self._foreign
+        self.off_loop = self._sticky
 
     def _invoke(self, disposable: SingleAssignmentDisposable, action: Any, state: Any) -> None:
         if not (disposable.is_disposed or self.disposed):
             disposable.disposable = self.invoke_action(action, state)
 
-    def _invoke_for(self, action: Any, _: Any, state: Any = None) -> abc.DisposableBase:
-        return self.invoke_action(action, state)  # with this scheduler as the action's, not the user's
-
-    def _resolve(self, future: asyncio.Future[None], error: Exception | None = None) -> None:
-        """Sets a future of the loop, from any thread, whatever has become of either."""
-        assert self.loop is not None
+    def _guarded(self, run: Callable[[], object]) -> None:
         try:
-            if asyncio._get_running_loop() is self.loop:
-                _settle(future, error)
-            else:
-                self.loop.call_soon_threadsafe(_settle, future, error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            pass
+            run()
+        except Exception as error:  # user code: the pipeline's failure, not that of the scheduler that runs it
+            self.fail(error)
 
     def _later(self, seconds: float, action: Callable[[], object]) -> abc.DisposableBase:
         if self._base is not None:
-            return self._base.schedule_relative(seconds, lambda *_: action() and None)
+            return self._base.schedule_relative(seconds, as_action(action))
         if self.loop is None:
-            return TimeoutScheduler.singleton().schedule_relative(seconds, lambda *_: action() and None)
-        return _LoopTimer(self.loop, seconds, action, self._context)
+            return TimeoutScheduler.singleton().schedule_relative(seconds, as_action(action))
+        return LoopTimer(self.loop, seconds, action, self._context)
 
 
 class _Timed:
@@ -346,123 +326,39 @@ class _Timed:
         self._run = run
 
     def fire(self) -> None:
+        """It is due: waits for room, without a thread, then runs."""
         scheduler = self._scheduler
-        if scheduler.disposed or (scheduler.waits and scheduler.buffer.wait(self.fire)):
+        if scheduler.disposed or (scheduler.waits and scheduler.buffer.watch(self._has_room)):
             return
-        if scheduler._base is not None:
-            self._take_turn()
-        elif scheduler.waits or scheduler.off_loop or scheduler.loop is None:
+        if scheduler.blocks or scheduler.off_loop or (scheduler.loop is None and scheduler._base is None):
             scheduler.run_off_loop(self._take_turn)
         else:
-            try:
-                self._run()
-            except Exception as error:  # user code below a timer: the pipeline's failure, not the loop's
-                scheduler._fail(error)
+            self._take_turn()
+
+    def _has_room(self) -> None:
+        scheduler = self._scheduler
+        if scheduler.blocks:
+            scheduler.run_off_loop(self._take_turn)  # it may wait there again, behind others that were told
+        elif scheduler._base is not None:
+            scheduler._base.schedule(as_action(self.fire))
 
     def _take_turn(self) -> None:
-        self._run()
-        if self._scheduler.waits:
-            self._scheduler.buffer.pass_on()
+        self._scheduler._guarded(self._run)
+        self._scheduler.buffer.pass_on()
 
     def cancel(self) -> None:
-        if self._scheduler.waits:
-            self._scheduler.buffer.forget(self.fire)
+        """Takes it out of the queue for room."""
+        self._scheduler.buffer.withdraw(self._has_room)
 
 
-class _LoopTimer(abc.DisposableBase):
-    """A timer of the event loop that can be set and cancelled from any thread."""
+def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:
+    """A function as what a scheduler runs."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-        action: Callable[[], object],
-        context: contextvars.Context,
-    ) -> None:
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-        self._cancelled = False
-        call_on(loop, self._arm, loop.time() + seconds, action, context)
+    def action(scheduler: abc.SchedulerBase, state: Any = None) -> None:
+        function()
 
-    def _arm(self, when: float, action: Callable[[], object], context: contextvars.Context) -> None:
-        if not self._cancelled:
-            self._handle = self._loop.call_at(when, action, context=context)
-
-    def _cancel(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-
-    def dispose(self) -> None:
-        self._cancelled = True
-        call_on(self._loop, self._cancel)
+    return action
 
 
-def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
-    """Calls a function on a loop: now, if that runs here, else soon; not at all once the loop is closed."""
-    if asyncio._get_running_loop() is loop:
-        function(*args)
-        return
-    try:
-        loop.call_soon_threadsafe(function, *args)
-    except RuntimeError:  # the loop is closed, and so is all that ran on it
-        pass
-
-
-def start_task(
-    main: Callable[[], Coroutine[Any, Any, None]],
-    loop: asyncio.AbstractEventLoop,
-    context: contextvars.Context,
-    tasks: set[asyncio.Task[Any]],
-) -> abc.DisposableBase:
-    """Runs a coroutine as a task of a loop until it ends or the result is disposed, from any thread."""
-    running: list[asyncio.Task[Any]] = []
-    cancelled = False
-
-    def start() -> None:
-        if not cancelled:
-            task = loop.create_task(main(), context=context)
-            running.append(task)
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-    def cancel() -> None:
-        for task in running:
-            cancel_task(loop, task)
-        running.clear()
-
-    def dispose() -> None:
-        nonlocal cancelled
-        cancelled = True
-        call_on(loop, cancel)
-
-    call_on(loop, start)
-    return Disposable(dispose)
-
-
-def cancel_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-    """Cancels a task once, however often it is called: a second cancel would cut the cleanup that the first began.
-
-    A task that does not end within `CLEANUP_TIMEOUT` of its cancellation is reported and cancelled again.
-    """
-
-    def again() -> None:
-        logger.warning("a source did not end within %s s of its cancellation: %r", CLEANUP_TIMEOUT, task)
-        task.cancel()
-
-    if not (task.done() or task.cancelling()):
-        task.cancel()
-        watch = loop.call_later(CLEANUP_TIMEOUT, again)
-        task.add_done_callback(lambda _: watch.cancel())
-
-
-def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-
-
-_STARTED: Final = datetime.now(timezone.utc)
+_STARTED: Final = datetime.now(UTC)
 _MONOTONIC: Final = time.monotonic()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from itertools import islice
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from types import AsyncGeneratorType, TracebackType
+from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable
 
 from rxstream.boundary import Boundary
 from rxstream.buffer import BufferConfig, BufferLike, BufferStatistics, resolve_buffer
-from rxstream.demand import call_on
+from rxstream.loops import call_on
 
 __all__ = ["AsyncBoundary", "AsyncStream", "to_async_iterable"]
 
@@ -25,15 +26,16 @@ class AsyncBoundary(Boundary[T]):
     The lean engine below `AsyncStream` and HTTP bodies: every subscription on every connection is one of these.
     """
 
-    __slots__ = ("_getter", "_loop", "_offer", "_subscribed")
+    __slots__ = ("_getters", "_items", "_loop", "_room", "_subscribed")
 
     def __init__(
         self, source: Observable[T], config: BufferConfig, on_dropped: Callable[[T], object] | None = None
     ) -> None:
         super().__init__(source, config, on_dropped)
-        self._offer = self.buffer.offer  # looked up once: the next lines run for each item of each stream
+        self._room = self.buffer.room
+        self._items = self.buffer.items
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._getter: asyncio.Future[bool] | None = None
+        self._getters: list[asyncio.Future[bool] | None] = []  # whoever waits; None once the boundary is closed
         self._subscribed = False
 
     @property
@@ -43,23 +45,37 @@ class AsyncBoundary(Boundary[T]):
 
     def on_next(self, item: T) -> None:
         """Takes an item, from any thread: keeps it, drops one, or makes the caller wait."""
-        if self._offer(item):
-            if self._getter is not None:
-                self._changed()
+        # `Buffer.offer`, written out: these lines run for each item of each stream.
+        try:
+            self._room.pop()
+        except IndexError:
+            self._squeeze(item)
+            return
+        self._items.append(item)
+        if self._getters:
+            self._changed()
+
+    def _squeeze(self, item: T) -> None:
+        if self.buffer.offer(item):
+            self._changed()
         else:
             self._refused(item)
 
     async def open(self) -> None:
         """Subscribes, and waits until the source has been subscribed to or has sent its first signal."""
-        if self._loop is None:
+        if self._loop is None and not self.ended:
             self._loop = asyncio.get_running_loop()
             self.connect(self._loop)
         while not (self._subscribed or self.ended or self.buffer):
-            await self._wait()
+            await self._wait(opening=True)
 
     async def ready(self) -> bool:
-        """Waits until there is something to take, or the end. False: neither, `poke` was called."""
+        """Waits until there is something to take, or the end. False: neither, `poke` was called.
+
+        Where it has to wait, the last batch counts as consumed.
+        """
         while not (self.ended or self.buffer):
+            self.buffer.settle(self.buffer.config.capacity)
             if not await self._wait():
                 return False
         return True
@@ -82,14 +98,21 @@ class AsyncBoundary(Boundary[T]):
 
     def poke(self) -> None:
         """Ends a `ready` that waits."""
-        if self._getter is not None and not self._getter.done():
-            self._getter.set_result(False)
+        for getter in self._getters:
+            if getter is not None and not getter.done():
+                getter.set_result(False)
+
+    def disconnect(self) -> None:
+        """Disposes the subscription, discards what is in the buffer. Any thread, any number of times; never raises."""
+        if None not in self._getters:
+            self._getters.append(None)  # before the sweep: who appends an item after that comes to sweep again
+        super().disconnect()
+        self.ended = True
+        self._changed()
 
     async def aclose(self) -> None:
         """Disposes the subscription; waits, with a bound, for the cleanup of the sources. Any number of times."""
         self.disconnect()
-        if not self.ended:
-            self._end()
         if self._scheduler is not None:
             await self._scheduler.cleaned_up()
 
@@ -100,22 +123,29 @@ class AsyncBoundary(Boundary[T]):
             self._subscribed = True
             self._changed()
 
-    async def _wait(self) -> bool:
-        assert self._loop is not None
-        getter = self._getter = self._loop.create_future()
-        if self.ended or self.buffer:  # a producer on another thread may have looked for a getter before this one
-            return True
+    async def _wait(self, *, opening: bool = False) -> bool:
+        loop = self._loop
+        assert loop is not None
+        getter: asyncio.Future[bool] = loop.create_future()
+        self._getters.append(getter)
         try:
+            # A producer on another thread may have looked for a getter before this one was there.
+            if self.ended or self.buffer or (opening and self._subscribed):
+                return True
             return await getter
         finally:
-            self._getter = None
+            with suppress(ValueError):
+                self._getters.remove(getter)
 
     def _changed(self) -> None:
-        getter = self._getter
-        if getter is not None:
-            self._getter = None
-            assert self._loop is not None
-            call_on(self._loop, _wake, getter)
+        if self.buffer.disposed:
+            self.buffer.sweep()
+        for getter in (*self._getters,):
+            if getter is not None:
+                with suppress(ValueError):  # another thread wakes it
+                    self._getters.remove(getter)
+                    assert self._loop is not None
+                    call_on(self._loop, _wake, getter)
 
 
 def _wake(getter: asyncio.Future[bool]) -> None:
@@ -128,7 +158,7 @@ class AsyncStream(AsyncIterator[T], Generic[T]):
 
     def __init__(self, boundary: AsyncBoundary[T]) -> None:
         self._boundary = boundary
-        self._generator: AsyncGenerator[Any, None] | None = None
+        self._generator: AsyncGeneratorType[Any, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[T]:
         # The generator itself, and not this object: an `async for` then costs no call of ours for an item.
@@ -179,7 +209,7 @@ class AsyncStream(AsyncIterator[T], Generic[T]):
 
     def _start(self, iterate: Callable[[AsyncBoundary[T]], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
         if self._generator is None:
-            self._generator = iterate(self._boundary)
+            self._generator = cast("AsyncGeneratorType[Any, None]", iterate(self._boundary))
         elif self._generator.__name__ != iterate.__name__:
             raise RuntimeError("a stream is consumed by items or by batches, not by both")
         return self._generator
@@ -197,13 +227,15 @@ async def _each(boundary: AsyncBoundary[T]) -> AsyncGenerator[T, None]:
         await boundary.open()
         while batch := await boundary.take(limit):
             rest = iter(batch)
-            if len(batch) > 1:
-                half = len(batch) // 2
+            half = len(batch) // 2
+            del batch  # an item that is consumed is not kept alive while the next one is waited for
+            if half:
                 for item in islice(rest, half):
                     yield item
                 boundary.buffer.settle(half)  # the producer refills while the consumer goes on
             for item in rest:
                 yield item
+            del item
     finally:
         boundary.buffer.give_back(rest)
         await boundary.aclose()
@@ -230,7 +262,8 @@ def to_async_iterable(
 
     Args:
         observable: Any pipeline; under `suspend` its sources wait while the buffer is full, so that they are at most
-            the capacity and one item for each concurrent producer ahead of the consumer.
+            the capacity and one item for each concurrent producer ahead of the consumer. Where an operator makes many
+            of one item of an async source, those of one item are kept as well, once, up to 64.
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `export` preset.
         on_dropped: Is called with each item that is dropped, or discarded at the end. If it raises, that is the
             stream's failure, after the items that are in the buffer.
@@ -245,6 +278,9 @@ def to_async_iterable(
     On cancel, break or an error in the `async with` block the subscription is disposed, what is left in the buffer is
     discarded, and the cleanup of async sources has run when the block is left. Without the block, leave a loop early
     with `aclose()`. The pull side follows the Reactive Streams specification 1.0.4: never more than was asked for.
+
+    `merge`, `flat_map` and other operators of RxPY have one lock for each Observable, not for each subscription: where
+    one such object serves several consumers, wrap what builds it in `reactivex.defer`, or the slowest delays them all.
 
     Example:
         >>> async def main():

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
+import logging
 import os
+import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxstream.demand import DemandScheduler, start_task
-from rxstream.errors import RxStreamError
+from rxstream.boundary import Boundary
+from rxstream.demand import DemandScheduler
+from rxstream.errors import RxStreamError, as_failure
+from rxstream.loops import start_task
 
 __all__ = ["from_async_iterable", "from_file"]
 
 T = TypeVar("T")
+logger = logging.getLogger("rxstream")
 
 TURN: Final = 0.002
 """Seconds that a source may go on before it gives other tasks of the loop a turn."""
@@ -41,7 +47,8 @@ def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]
     Runs on the event loop of the boundary, else on the running one; subscribed to with neither, it fails.
 
     On dispose the iteration is cancelled where it stands and the iterator `aclose()`d on its own loop. Errors of the
-    iterable are passed on as they are; a `CancelledError` that it raises by itself is an `RxStreamError`.
+    iterable are passed on as they are; a `CancelledError` that it raises by itself is an `RxStreamError`. What an
+    observer without a buffer raises, or a failure for which it has no `on_error`, is logged to `rxstream`, once.
 
     Example:
         >>> async def rows():
@@ -78,14 +85,33 @@ def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]
             return Disposable()
         return start_task(lambda: _pump(make, observer, None), loop, contextvars.copy_context(), set())
 
-    return Observable(subscribe)
+    return _Source(subscribe)
+
+
+class _Source(Observable[T]):
+    """An Observable that pushes right into a boundary that subscribes to it, with no observer of RxPY's in between.
+
+    That one guards against signals after the end, which a boundary does by itself, and costs a call for each item.
+    """
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribes an observer, or callbacks."""
+        if isinstance(on_next, Boundary):
+            return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
+        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
 
 async def _pump(
     make: Callable[[], AsyncIterator[T]], observer: abc.ObserverBase[T], scheduler: DemandScheduler | None
 ) -> None:
     """Moves an iterator's items into an observer, and always closes the iterator."""
-    push = scheduler.push if scheduler is not None else _push
     iterator: AsyncIterator[T] | None = None
     try:
         iterator = make()
@@ -97,17 +123,13 @@ async def _pump(
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        cancelled = RxStreamError("the source was cancelled from within")
-        cancelled.__cause__ = error
-        await push(observer.on_error, cancelled)
+        await _end(scheduler, observer.on_error, as_failure(error))
+    except _ObserverFailed as failure:
+        _report(failure.error)
     except Exception as error:  # the source's failure, whatever it is
-        await push(observer.on_error, error)
+        await _end(scheduler, observer.on_error, error)
     else:
-        if scheduler is not None and scheduler.waits:
-            # Operators such as `take_last` send all they have at the end: only a thread can wait amid that.
-            await scheduler.push_off_loop(observer.on_completed)
-        else:
-            await push(observer.on_completed)
+        await _end(scheduler, observer.on_completed)
     finally:
         if iterator is not None and hasattr(iterator, "aclose"):
             await iterator.aclose()
@@ -130,18 +152,46 @@ async def _move_on_demand(
             left = await turns.take()
 
 
+class _ObserverFailed(Exception):
+    """Carries what an observer without a buffer raised past the handling of what the source raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 async def _move(iterator: AsyncIterator[T], observer: abc.ObserverBase[T]) -> None:
     turns = _Turns()
     left = turns.length
     async for item in iterator:
-        observer.on_next(item)
+        try:
+            observer.on_next(item)
+        except Exception as error:
+            raise _ObserverFailed(error) from None
         left -= 1
         if left <= 0:
             left = await turns.take()
 
 
-async def _push(signal: Callable[..., object], *items: Any) -> None:
-    signal(*items)
+async def _end(scheduler: DemandScheduler | None, signal: Callable[..., object], *error: Exception) -> None:
+    """Sends the terminal."""
+    try:
+        if scheduler is None:
+            signal(*error)
+        elif scheduler.blocks:
+            # Operators such as `take_last` send all they have at the end, `concat` and `catch` go on with the next
+            # source: only a thread can wait amid that.
+            await scheduler.push_off_loop(signal, *error)
+        else:
+            await scheduler.push(signal, *error)
+    except Exception as failure:
+        if scheduler is None:
+            _report(failure)
+        else:
+            scheduler.fail(failure)
+
+
+def _report(error: Exception) -> None:
+    logger.error("an observer failed; its subscription is disposed", exc_info=error)
 
 
 class _Turns:
@@ -187,11 +237,54 @@ def from_file(path: str | os.PathLike[str], *, chunk_size: int = 65536) -> Obser
     name = os.fspath(path)
 
     async def chunks() -> AsyncIterator[bytes]:
-        file = await asyncio.to_thread(open, name, "rb", 0)
+        file = _File(name)
         try:
+            await asyncio.to_thread(file.open)
             while chunk := await asyncio.to_thread(file.read, chunk_size):
                 yield chunk
         finally:
             file.close()
 
     return from_async_iterable(chunks)
+
+
+class _File:
+    """A file that is read on other threads and may be closed at any time, also in the middle of a call.
+
+    A cancelled `to_thread` goes on in its thread. A file that it opened then would stay open, and closing the file
+    under its hands could give its number to another file: so it is the one who closes.
+    """
+
+    def __init__(self, name: str | bytes) -> None:
+        self._name = name
+        self._file: io.FileIO | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Opens the file, unless `close` was called."""
+        with self._lock:
+            if not self._closed:
+                self._file = open(self._name, "rb", 0)  # noqa: SIM115 - closed by `_settle`
+        self._settle()
+
+    def read(self, size: int) -> bytes:
+        """Reads up to `size` bytes; none at the end of the file."""
+        with self._lock:
+            chunk = b"" if self._file is None or self._closed else self._file.read(size)
+        self._settle()
+        return chunk
+
+    def close(self) -> None:
+        """Closes the file, or has it closed by the thread that is using it. Never waits."""
+        self._closed = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._closed and self._lock.acquire(blocking=False):
+            try:
+                file, self._file = self._file, None
+                if file is not None:
+                    file.close()
+            finally:
+                self._lock.release()

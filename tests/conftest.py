@@ -1,0 +1,39 @@
+"""Fixtures that start real servers, each combination once for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.servers import Server
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Starts a server, or hands out the one that runs already with the same arguments; all end with the run."""
+    running: dict[str, Server] = {}
+
+    def start(kind: Any, app: str = "tests.servers.apps.streams:app", **settings: Any) -> Server:
+        name = repr((kind, app, sorted(settings.items())))
+        if name not in running:
+            running[name] = Server(kind, app, **settings)
+        return running[name]
+
+    yield start
+    for server in running.values():
+        server.stop()
+
+
+@pytest.fixture(params=["hypercorn", "uvicorn"])
+def server(request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
+    """The servers that everything must hold on."""
+    return start_server(request.param)
+
+
+@pytest.fixture
+def key() -> str:
+    """A name for the streams of one test, under which the app counts."""
+    return uuid4().hex

@@ -1,0 +1,19 @@
+"""After each test of the core: no thread of ours is left, and nobody had to shout at the event loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rxstream.support import until_now, workers
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails the test that leaves a worker thread, or whose failure ended in the loop's exception handler."""
+    yield
+    until_now(lambda: not workers())
+    shouts = [r for phase in ("setup", "call") for r in caplog.get_records(phase) if r.name == "asyncio"]
+    assert [r.getMessage() for r in shouts if r.levelno >= logging.ERROR] == []
