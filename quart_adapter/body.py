@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextvars import copy_context
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import ref
 
 from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import ServiceUnavailable
@@ -37,6 +40,10 @@ TURN_CHUNKS: Final = 16
 TURN_SECONDS: Final = 0.005
 """A body gives the loop a turn after so many chunks or so long: `send()` to a fast client, or one that has gone, never
 suspends, and a body that never does could neither be cancelled nor leave room for others."""
+
+SIT_OUT: Final = 4
+"""Turns of the loop that a body lets pass after a chunk, before it waits for more. On an idle loop that is no time; on
+a busy one, where a turn is long, events that come one by one are joined, and a chunk costs far more than an event."""
 
 HEARTBEAT: Final = b":\n\n"
 
@@ -118,13 +125,17 @@ class StreamBody(ResponseBody):
         self._heartbeat = heartbeat
         self._on_error = on_error
         self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._pending: Iterator[bytes] = iter(())  # chunks of the batch that is being sent
         self._stride = 1  # items that make a chunk, learned from the last one
-        self._turns = _Turns(loop.time)
+        self._over = False
+        self._context = copy_context()
         self._time = loop.time
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
-        self._since = loop.time()  # when the chunk now in `send` was handed over, or the last one was done
+        self._since = loop.time()  # when the last chunk was handed over
         self._sending = False
+        self._run = 0  # chunks since other tasks last had a turn
+        self._run_began = self._since
         self._stopping = False
         self._cut: StreamCutOff | None = None
 
@@ -135,17 +146,18 @@ class StreamBody(ResponseBody):
         handler's, and so has a status. Without, only a failure that comes at once is."""
         self._streams.opened(self)
         if self._task is not None:
-            self._task.add_done_callback(_disconnect(self._boundary))  # the handler's end is the response's
+            self._task.add_done_callback(partial(_abandon, ref(self)))  # the handler's end is the response's
         try:
             await self._boundary.open()
             if wait:
-                await self._boundary.ready()
+                if not await self._boundary.ready():
+                    raise ServiceUnavailable("the server stops")
                 self._head += b"".join(self._encoded(self._boundary.buffer.take(1)))
             else:
                 for _ in range(3):  # turns of the loop in which a source that fails at once has failed
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
-            if self._uncancelled():
+            if self._uncancelled():  # by `stop`, out of a source that takes long to be subscribed to
                 raise ServiceUnavailable("the server stops") from None
             raise
         if self._encoder.failure is not None:
@@ -157,24 +169,15 @@ class StreamBody(ResponseBody):
 
     async def __aenter__(self) -> StreamBody:
         self._task = asyncio.current_task()
-        self._touch(sending=False)
+        self._since = self._time()
         self._watch()
         return self
 
-    def __aiter__(self) -> StreamBody:
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
         if self._chunks is not None:
             raise RuntimeError("the body of a streamed response can be read once")
         self._chunks = self._produce()
-        return self
-
-    async def __anext__(self) -> bytes:
-        assert self._chunks is not None
-        self._touch(sending=False)  # being asked for the next chunk is how one learns that the last one is sent
-        if self._turns.due():
-            await asyncio.sleep(0)
-        chunk = await anext(self._chunks)
-        self._touch(sending=True)
-        return chunk
+        return self._chunks
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -185,14 +188,19 @@ class StreamBody(ResponseBody):
             raise self._cut  # servers take a plain exception for what it is: the client sees a failure
 
     async def aclose(self) -> None:
+        """Ends the subscription, and waits for the source's cleanup. Any number of times."""
+        self.abandon()
+        if self._chunks is not None:
+            await self._chunks.aclose()
+        await self._boundary.aclose()
+
+    def abandon(self) -> None:
         """Ends the subscription. Any number of times."""
         self._streams.closed(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._chunks is not None:
-            await self._chunks.aclose()
-        await self._boundary.aclose()
+        self._boundary.disconnect()
 
     def __del__(self) -> None:
         self._boundary.disconnect()
@@ -206,53 +214,88 @@ class StreamBody(ResponseBody):
     # -- chunks
 
     async def _produce(self) -> AsyncGenerator[bytes, None]:
-        boundary, encoder = self._boundary, self._encoder
+        if self._head:
+            self._pending = iter((self._head,))
+        while (chunk := next(self._pending, None) or await self._next()) is not None:
+            self._since = now = self._time()
+            self._sending = True
+            yield chunk
+            self._sending = False  # being asked for the next chunk is how one learns that the last one is sent
+            self._run += 1
+            if self._run >= TURN_CHUNKS or now - self._run_began >= TURN_SECONDS:
+                await asyncio.sleep(0)
+                self._turn()
+
+    async def _next(self) -> bytes | None:
+        """The first chunk of the next batch, a heartbeat, or the last chunk; None: there is no more."""
+        boundary = self._boundary
         try:
-            if self._head:
-                yield self._head
-            while not (self._stopping and self._on_error):
-                if not await boundary.ready():
-                    if self._heartbeat and not self._stopping:
-                        yield HEARTBEAT
-                    continue
+            while not (self._over or self._ends_now):
+                if self._encoder.failure is not None:
+                    raise self._encoder.failure
+                if not (boundary.buffer.items or boundary.ended):
+                    await self._sit_out()
+                    stirred = not self._ends_now and await boundary.ready()
+                    self._turn()
+                    if not stirred:
+                        if self._heartbeat and not self._stopping:
+                            return HEARTBEAT
+                        continue
                 ended = boundary.ended  # before the look into the buffer: items come before the end
-                batch = boundary.buffer.take()
-                for chunk in self._encoded(batch):
-                    yield chunk
-                if encoder.failure is not None:
-                    raise encoder.failure
-                if ended and not batch:
-                    if boundary.error is not None:
-                        raise boundary.error
-                    if tail := encoder.finish():
-                        yield tail
-                    return
+                if batch := boundary.buffer.take():
+                    self._pending = self._encoded(batch)
+                    if chunk := next(self._pending, None):
+                        return chunk
+                elif ended:
+                    return self._last()
         except Exception as error:
-            if self._on_error is None:
-                if isinstance(error, TimeoutError):  # Quart would take it for its own, and end in silence
-                    raise RxStreamError(f"the stream timed out: {error}") from error
-                raise
-            logger.error("an event stream failed", exc_info=error)
-            if last := self._on_error(error):
-                yield last
+            return self._failed(error)
+        return None
+
+    @property
+    def _ends_now(self) -> bool:
+        return self._stopping and self._on_error is not None
+
+    async def _sit_out(self) -> None:
+        buffer = self._boundary.buffer
+        buffer.settle(buffer.config.capacity)  # all is sent: the source may go on
+        for _ in range(SIT_OUT):
+            if 2 * len(buffer.items) >= buffer.config.capacity or self._boundary.ended:
+                return
+            await asyncio.sleep(0)
 
     def _encoded(self, items: Sequence[Any]) -> Iterator[bytes]:
         """Chunks of about `CHUNK` bytes; up to the item that fails."""
-        encoder = self._encoder
         start = 0
-        while start < len(items) and encoder.failure is None:
+        while start < len(items) and self._encoder.failure is None:
             part = items[start : start + self._stride]
             start += len(part)
-            if chunk := encoder.encode(part):
+            chunk = self._context.run(self._encoder.encode, part)  # `serialize` is the handler's, and may use `request`
+            if chunk:
                 self._stride = max(1, min(4096, CHUNK * len(part) // len(chunk)))
-                yield chunk
-            self._boundary.buffer.settle(len(part))  # sent: the source may go on while the next part is
+                yield from (chunk,) if len(chunk) <= 2 * CHUNK else _slices(chunk)
+            if start < len(items):
+                self._boundary.buffer.settle(len(part))  # sent: the source may go on while the next part is
+
+    def _last(self) -> bytes | None:
+        self._over = True
+        if self._boundary.error is not None:
+            raise self._boundary.error
+        return self._encoder.finish() or None
+
+    def _failed(self, error: Exception) -> bytes | None:
+        self._over = True
+        if self._on_error is not None:
+            logger.error("an event stream failed", exc_info=error)
+            return self._context.run(self._on_error, error) or None
+        if isinstance(error, TimeoutError):  # Quart would take it for its own, and end in silence
+            raise RxStreamError(f"the stream timed out: {error}") from error
+        raise error
 
     # -- time
 
-    def _touch(self, *, sending: bool) -> None:
-        self._sending = sending
-        self._since = self._time()
+    def _turn(self) -> None:
+        self._run, self._run_began = 0, self._time()
 
     def _watch(self) -> None:
         """One timer for a stream: it looks at what the stream is at, and for how long."""
@@ -282,24 +325,11 @@ class StreamBody(ResponseBody):
         return True
 
 
-class _Turns:
-    """When it is time to let the loop run others."""
-
-    __slots__ = ("_began", "_chunks", "_time")
-
-    def __init__(self, time: Callable[[], float]) -> None:
-        self._time = time
-        self._began = time()
-        self._chunks = 0
-
-    def due(self) -> bool:
-        self._chunks += 1
-        now = self._time()
-        if self._chunks < TURN_CHUNKS and now - self._began < TURN_SECONDS:
-            return False
-        self._chunks, self._began = 0, now
-        return True
+def _slices(chunk: bytes) -> Iterator[bytes]:
+    """A large item in pieces: a client is given its deadline for each."""
+    return (chunk[start : start + CHUNK] for start in range(0, len(chunk), CHUNK))
 
 
-def _disconnect(boundary: AsyncBoundary[Any]) -> Callable[[object], None]:
-    return lambda _: boundary.disconnect()  # holds the boundary and not the body, which may go earlier
+def _abandon(body: ref[StreamBody], _: object) -> None:
+    if (living := body()) is not None:
+        living.abandon()

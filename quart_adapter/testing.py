@@ -22,7 +22,8 @@ from typing import Any
 from quart.typing import TestClientProtocol
 from werkzeug.datastructures import Headers
 
-from quart_adapter._events import Event, EventParser
+from rxstream.formats import ReceivedEvent as Event
+from rxstream.formats import SSEDecoder
 
 __all__ = [
     "BodyCutOff",
@@ -108,6 +109,37 @@ async def stream(
             await opened.leave()
         raise
     await opened.leave()
+
+
+class EventParser:
+    """Reads server-sent events from bytes that come in any chunks, as a browser does.
+
+    `retry` is the reconnection time last sent (milliseconds), `comments` are the comment lines so far, heartbeats among
+    them. An event without its closing empty line is dropped. Bad UTF-8 and unknown fields are no errors, as the
+    standard says; a line over 1 MiB, or data over 16 MiB, is a `DecodeError`.
+
+    Source: WHATWG HTML 9.2.6.
+
+    Example:
+        >>> [event.data for event in EventParser().feed(b"id: 7\\ndata: a\\ndata: b\\n\\n")]
+        ['a\\nb']
+    """
+
+    def __init__(self) -> None:
+        self.comments: list[str] = []
+        self._decoder = SSEDecoder(on_comment=self.comments.append)
+
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time last sent, in milliseconds."""
+        return self._decoder.retry
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that this chunk completed."""
+        events = self._decoder.decode(chunk)
+        if self._decoder.failure is not None:
+            raise self._decoder.failure
+        return events
 
 
 class StreamClient:

@@ -151,18 +151,20 @@ async def test_a_signal_ends_it_with_streams_open(
     monitor: Monitor, client: httpx.AsyncClient, how: signal.Signals
 ) -> None:
     """Open feeds end cleanly, the process is gone, and nothing was complained about."""
-    started = asyncio.Event()
+    started = asyncio.Semaphore(0)
 
     async def read_to_the_end() -> int:
         count = 0
         async for _ in monitor.events(client):
             count += 1
-            started.set()
+            if count == 1:
+                started.release()
         return count
 
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         readers = [tasks.create_task(read_to_the_end()) for _ in range(3)]
-        await started.wait()
+        for _ in readers:
+            await started.acquire()
         status = await monitor.stop(how)
     assert all(reader.result() > 0 for reader in readers)
     assert (status, monitor.errors) == (0, "")

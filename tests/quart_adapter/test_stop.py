@@ -1,0 +1,131 @@
+"""A server that stops with streams open: each of them ends, its source is cleaned up, and the process goes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from quart_adapter.testing import EventParser
+from tests.servers import H1Client, H2Client, Reset, Server, Truncated
+
+APP = "tests.servers.apps.streams:app"
+CLIENTS = 100
+
+
+@pytest.fixture(params=["hypercorn", "uvicorn", "granian", "hypercorn-worker"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for one test, since it is stopped; Hypercorn's worker processes need the opt-in."""
+    kind: Any = request.param
+    own = Server(kind, APP, patch_hypercorn=kind == "hypercorn-worker", shutdown_grace=0.5)
+    yield own
+    own.stop()
+
+
+@asynccontextmanager
+async def clients(server: Server, count: int) -> AsyncIterator[list[H1Client]]:
+    """Connections."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(await H1Client.connect(server.address)) for _ in range(count)]
+
+
+def cleaned_up(server: Server) -> tuple[int, int, int]:
+    """What the app told at its very end: sources started and cleaned up, streams live."""
+    told = re.findall(r"started (\d+) cleaned (\d+) live (\d+)", server.output())
+    assert told, server.output()
+    started, cleaned, live = map(int, told[-1])
+    return started, cleaned, live
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_event_streams_end_well(server: Server, key: str, number: signal.Signals) -> None:
+    """Every client reads its stream to a clean end, and the process is gone."""
+    async with clients(server, CLIENTS) as many:
+        for client in many:
+            await client.request(f"/sse?key={key}&then=wait")
+        for client in many:
+            await client.response()
+        await server.until(key, pulled=3 * CLIENTS)
+        server.signal(number)
+        bodies = await asyncio.gather(*(client.body() for client in many))
+        assert all(len(EventParser().feed(body)) == 3 for body in bodies)
+    await server.ended()
+    assert cleaned_up(server) == (CLIENTS, CLIENTS, 0)
+    assert server.troubles() == []
+
+
+async def test_streams_without_an_end_are_cut_off(server: Server, key: str) -> None:
+    """A download that does not end within the grace is cut off, and its client sees that."""
+    async with clients(server, 3) as (waiting, busy, threaded):
+        await waiting.request(f"/bytes?key={key}&then=wait")
+        await busy.request(f"/bytes?key={key}&count=0&pause=0.01")
+        await threaded.request(f"/thread?key={key}-3&size=50")
+        for client in (waiting, busy, threaded):
+            await client.response()
+        await server.until(key, pulled=6)
+        server.signal(signal.SIGTERM)
+        for client in (waiting, busy, threaded):
+            with pytest.raises(Truncated):
+                await client.body()
+    await server.ended()
+    assert cleaned_up(server)[2] == 0
+    assert server.troubles() == []
+
+
+async def test_a_download_in_time_is_whole(server: Server, key: str) -> None:
+    """The grace is there to finish what is nearly done."""
+    async with clients(server, 1) as (client,):
+        await client.request(f"/bytes?key={key}&pause=0.05")
+        await client.response()
+        server.signal(signal.SIGTERM)
+        assert await client.body() == b"000011112222"
+    await server.ended()
+
+
+async def test_a_handler_that_waits_for_its_first_item(server: Server, key: str) -> None:
+    """No response has begun: the client gets a status, and the process goes."""
+    async with clients(server, 1) as (client,):
+        await client.request(f"/late?key={key}")
+        await server.until(key, started=1)
+        server.signal(signal.SIGTERM)
+        status = (await client.response()).status
+        assert status == 503 if server.kind != "granian" else status >= 500  # granian may be faster with its own
+    await server.ended()
+    assert cleaned_up(server) == (1, 1, 0)
+
+
+async def test_a_client_that_stalls_does_not_hold_the_server(server: Server, key: str) -> None:
+    """A client that reads nothing cannot keep the process alive beyond the server's own limits."""
+    if server.kind == "granian":
+        pytest.skip("granian makes its own sockets, whose buffers take this stream whole")
+    async with await H1Client.connect(server.address, receive_buffer=4096) as client:
+        await client.request(f"/bytes?key={key}&count=0&size=65536")
+        await server.settled(key)
+        server.signal(signal.SIGTERM)
+        await client.rest_of_connection()
+    await server.ended()
+    assert cleaned_up(server) == (1, 1, 0)
+
+
+async def test_http2_streams_end(key: str) -> None:
+    """HTTP/2: event streams end well, and a download is reset."""
+    server = Server("hypercorn", APP, patch_hypercorn=True, shutdown_grace=0.5)
+    try:
+        async with await H2Client.connect(server.address) as client:
+            events = await client.request(f"/sse?key={key}&then=wait")
+            endless = await client.request(f"/bytes?key={key}-2&then=wait")
+            await server.until(key, pulled=3)
+            await server.until(f"{key}-2", pulled=3)
+            server.signal(signal.SIGTERM)
+            assert len(EventParser().feed(await client.body(events))) == 3
+            with pytest.raises(Reset):
+                await client.body(endless)
+        await server.ended()
+        assert cleaned_up(server) == (2, 2, 0)
+    finally:
+        server.stop()
