@@ -4,7 +4,7 @@ from rxstream import operators
 from rxstream.buffer import BUFFER_PRESETS, BufferConfig, BufferStatistics
 from rxstream.concurrency import for_each
 from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError
-from rxstream.formats import ServerSentEvent
+from rxstream.formats import ReceivedEvent, ServerSentEvent
 from rxstream.sinks import AsyncStream, to_async_iterable
 from rxstream.sources import from_async_iterable, from_file
 
@@ -16,6 +16,7 @@ __all__ = [
     "BufferStatistics",
     "DecodeError",
     "EncodeError",
+    "ReceivedEvent",
     "RxStreamError",
     "ServerSentEvent",
     "for_each",

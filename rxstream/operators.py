@@ -2,6 +2,18 @@
 
 from rxstream.buffering import with_buffer
 from rxstream.concurrency import map_async
+from rxstream.decoding import decode_csv, decode_json_array, decode_ndjson, decode_sse
 from rxstream.encoding import encode_csv, encode_json_array, encode_ndjson, encode_sse
 
-__all__ = ["encode_csv", "encode_json_array", "encode_ndjson", "encode_sse", "map_async", "with_buffer"]
+__all__ = [
+    "decode_csv",
+    "decode_json_array",
+    "decode_ndjson",
+    "decode_sse",
+    "encode_csv",
+    "encode_json_array",
+    "encode_ndjson",
+    "encode_sse",
+    "map_async",
+    "with_buffer",
+]

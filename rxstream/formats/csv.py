@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 from rxstream.formats.base import Encoder, Refused, Serialize, T
 from rxstream.formats.csv_cells import cells, texts
-from rxstream.formats.csv_rows import Extra, Missing, RowReader
+from rxstream.formats.csv_rows import Extra, Missing, RowReader, checked_columns, checked_word
 
 __all__ = ["CSVEncoder", "LineEnd"]
 
@@ -61,20 +62,22 @@ class CSVEncoder(Encoder[T]):
         formula_guard: bool = True,
     ) -> None:
         super().__init__(serialize)
-        _check_word("line_end", line_end, ("\r\n", "\n"))
-        _check_word("extra", extra, ("error", "ignore"))
-        _check_word("missing", missing, ("error", "empty"))
+        checked_word("line_end", line_end, ("\r\n", "\n"))
+        checked_word("extra", extra, ("error", "ignore"))
+        checked_word("missing", missing, ("error", "empty"))
         try:
             chosen = csv.writer(io.StringIO(), dialect).dialect
         except (csv.Error, TypeError) as error:
             raise ValueError(f"dialect: {error}") from None
-        self._reader = RowReader(_checked_columns(columns), extra=extra, missing=missing)
+        self._reader = RowReader(checked_columns(columns), extra=extra, missing=missing)
         self._dialect = dialect
         self._line_end = line_end
         self._header = header
         self._bom = bom
         self._guard = formula_guard
         self._delimiter = chosen.delimiter if _is_plain(chosen) else None
+        self._specials = chosen.delimiter + '"\r\n'
+        self._special = re.compile(f"[{re.escape(self._specials)}]")
 
     def _batch(self, items: Sequence[Any]) -> bytes:
         rows = self._reader.rows(items)
@@ -106,16 +109,11 @@ class CSVEncoder(Encoder[T]):
         return mark + self._text([cells(names, guard=self._guard)]).encode()
 
     def _joined(self, columns: Sequence[Sequence[Any]]) -> str | None:
-        """The rows when no cell needs a quote, which is what `csv` spends its time to find out; None otherwise."""
+        """The rows of a plain dialect: one look at a column shows whether a cell of it needs quotes, for which `csv`
+        looks at each. None: for `csv`."""
         if self._delimiter is None or len(columns) < 2:  # an empty cell that is alone in its row is quoted
             return None
-        specials = (self._delimiter, '"', "\n", "\r")
-        ready = []
-        for column in columns:
-            column_texts = texts(column, specials)
-            if column_texts is None:
-                return None
-            ready.append(column_texts)
+        ready = [texts(column, self._specials, self._special) for column in columns]
         return self._line_end.join(map(self._delimiter.join, zip(*ready, strict=True))) + self._line_end
 
     def _text(self, rows: Iterable[Sequence[Any]]) -> str:
@@ -153,25 +151,3 @@ def _is_plain(dialect: Any) -> bool:
         and not dialect.skipinitialspace
         and dialect.delimiter in (",", ";", "\t", "|")
     )
-
-
-def _check_word(name: str, value: object, words: tuple[str, ...]) -> None:
-    if value not in words:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, words))}, not {value!r}")
-
-
-def _checked_columns(columns: Sequence[str] | None) -> Sequence[str] | None:
-    if columns is None:
-        return None
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}")
-    names = list(columns)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"columns must be text, found {name!r}")
-    if not names:
-        raise ValueError("columns must name at least one")
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ValueError(f"columns names {', '.join(map(repr, sorted(twice)))} more than once")
-    return names

@@ -23,6 +23,7 @@ from rxstream.formats.json_hooks import encodable
 __all__ = ["cell", "cells", "guarded", "texts"]
 
 _AS_THEY_ARE = frozenset({int, float, type(None)})
+_PLAIN = _AS_THEY_ARE | {str}
 _FORMULA = re.compile("\n[=+\\-@\t\r\0]")
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\0")
 
@@ -40,10 +41,11 @@ def cells(values: Sequence[Any], *, guard: bool) -> Sequence[Any]:
     kinds = set(map(type, values))
     if kinds <= _AS_THEY_ARE:
         return values
-    if kinds == {str}:
-        if not guard or _FORMULA.search("\n" + "\n".join(values)) is None:
+    if kinds <= _PLAIN:
+        found = values if len(kinds) == 1 else [value for value in values if type(value) is str]
+        if not guard or _FORMULA.search("\n" + "\n".join(found)) is None:
             return values
-        return [guarded(value) for value in values]
+        return [guarded(value) if type(value) is str else value for value in values]
     if len(kinds) == 1:
         convert = _FORMS.get(kinds.pop())
         if convert is not None:
@@ -51,15 +53,18 @@ def cells(values: Sequence[Any], *, guard: bool) -> Sequence[Any]:
     return [cell(value, guard=guard) for value in values]
 
 
-def texts(column: Sequence[Any], specials: Sequence[str]) -> Sequence[str] | None:
-    """Cells as the text that `csv` writes for them; None when one holds a special character, and so needs quotes."""
+def texts(column: Sequence[Any], specials: str, special: re.Pattern[str]) -> Sequence[str]:
+    """Cells as the text that `csv` writes for them: in quotes where one holds a special character."""
     kinds = set(map(type, column))
     if kinds == {int} or kinds == {float}:
         return list(map(repr, column))
     if kinds != {str}:
         column = [value if type(value) is str else "" if value is None else repr(value) for value in column]
     joined = "\0".join(column)
-    return None if any(special in joined for special in specials) else column
+    if not any(character in joined for character in specials):  # faster than one search for them all
+        return column
+    search = special.search
+    return [text if search(text) is None else '"' + text.replace('"', '""') + '"' for text in column]
 
 
 def cell(value: Any, *, guard: bool) -> Any:

@@ -11,7 +11,7 @@ from rxstream.formats.base import Refused
 from rxstream.formats.json_check import names_of
 from rxstream.formats.json_hooks import encodable
 
-__all__ = ["Extra", "Missing", "RowReader"]
+__all__ = ["Extra", "Missing", "RowReader", "checked_columns", "checked_word"]
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
@@ -142,3 +142,27 @@ def _content(item: Any) -> Mapping[Any, Any] | Sequence[Any]:
 
 def _listed(keys: Iterable[Any]) -> str:
     return ", ".join(map(repr, keys))
+
+
+def checked_word(name: str, value: object, words: tuple[str, ...]) -> None:
+    """Refuse an option that is none of its words."""
+    if value not in words:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, words))}, not {value!r}")
+
+
+def checked_columns(columns: Sequence[str] | None) -> Sequence[str] | None:
+    """The columns as they were given, which are to be names, each once."""
+    if columns is None:
+        return None
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}")
+    names = list(columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"columns must be text, found {name!r}")
+    if not names:
+        raise ValueError("columns must name at least one")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"columns names {', '.join(map(repr, sorted(twice)))} more than once")
+    return names

@@ -24,7 +24,8 @@ NaN = Literal["refuse", "null"]
 # MessagePack keeps NaN and Infinity apart from nil: a float64 (0xcb) whose exponent is all ones. The bytes may also
 # turn up in binary data, so a match is a reason to look, not a verdict.
 _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
-_NEGATIVE_OFFSET = re.compile(rb'-\d\d:\d\d"')
+# Two patterns: one literal in front is searched for many times faster than a class of two.
+_OFFSETS = ((b"+", re.compile(rb'\+\d\d:\d\d"')), (b"-", re.compile(rb'-\d\d:\d\d"')))
 _MAX_KNOWN_KEYS = 1024
 
 
@@ -56,7 +57,7 @@ class JSONWriter:
         if not isinstance(items, list | tuple):
             items = list(items)
         encoded = self._encoder.encode_lines(items)
-        if encoded.count(b"\n") != len(items) or b"\r" in encoded:  # a Raw that is laid out over lines
+        if _count(encoded, b"\n") != len(items) or b"\r" in encoded:  # a Raw that is laid out over lines
             return b"".join(map(self.line, items))
         self._check(items, encoded)
         return encoded
@@ -108,11 +109,11 @@ class JSONWriter:
     @staticmethod
     def _may_round(encoded: bytes) -> bool:
         """Whether there may be a time with an offset other than zero."""
-        return b"+" in encoded or _NEGATIVE_OFFSET.search(encoded) is not None
+        return any(sign in encoded and pattern.search(encoded) is not None for sign, pattern in _OFFSETS)
 
     def _may_clash(self, items: Sequence[Any], kinds: set[type], encoded: bytes) -> bool:
         """Whether there may be a mapping with keys that are not all text."""
-        objects = encoded.count(b"{")
+        objects = _count(encoded, b"{")
         if not objects:
             return False
         if objects != len(items):
@@ -138,6 +139,11 @@ class JSONWriter:
             is_array = issubclass(kind, msgspec.Struct) and kind.__struct_config__.array_like
             known = self._record_types[kind] = names_of(kind) is not None and not is_array
         return known
+
+
+def _count(encoded: bytes, sign: bytes) -> int:
+    """How often a byte occurs: to delete it takes a fraction of the time of `count` where it is rare."""
+    return len(encoded) - len(encoded.replace(sign, b""))
 
 
 def explain_json(item: Any, error: Exception) -> str:
