@@ -1,0 +1,95 @@
+"""How each kind of contender is run once: in fresh processes, checked against what it should have delivered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import lru_cache
+
+from benchmarks import data
+from benchmarks.model import Contender, Sample, Scale
+from benchmarks.servers import ROOT, Server, environment, serve
+
+_DEADLINE = 900.0
+
+
+class ContenderFailed(Exception):
+    """A contender did not deliver what it had to, or its process failed."""
+
+
+def in_process(name: str) -> Contender:
+    """A contender of `benchmarks.items`."""
+
+    def run(scale: Scale) -> Sample:
+        sample = _run_module("benchmarks.items", name, scale.items)
+        return _checked(sample, scale.items, sum(range(scale.items)))
+
+    return Contender(name, run)
+
+
+def export(app: str, server: Server, kind: str) -> Contender:
+    """A timed export of the prepared rows over HTTP."""
+
+    def run(scale: Scale) -> Sample:
+        with serve(server, app, rows=scale.rows) as port:
+            sample = _run_module("benchmarks.clients.export", port, f"/{kind}", kind)
+        return _checked(sample, scale.rows, _rows_checksum(scale.rows, kind))
+
+    return Contender(f"{kind} {app} {server}", run)
+
+
+def fanout(app: str, server: Server) -> Contender:
+    """Events published to many SSE clients."""
+
+    def run(scale: Scale) -> Sample:
+        with serve(server, app) as port:
+            sample = _run_module("benchmarks.clients.fanout", port, scale.clients, scale.events)
+        checksum = data.text_checksum(data.make_event(index) for index in range(scale.events))
+        return _checked(sample, scale.clients * scale.events, checksum)
+
+    return Contender(f"sse {app} {server}", run)
+
+
+def idle(app: str, server: Server) -> Contender:
+    """SSE clients to whom nothing is sent."""
+
+    def run(scale: Scale) -> Sample:
+        with serve(server, app) as port:
+            return _run_module("benchmarks.clients.idle", port, scale.idle_clients)
+
+    return Contender(f"idle {app} {server}", run, max_rounds=3)
+
+
+def volume(server: Server, *, many: bool, stall: float) -> Contender:
+    """An export whose rows are made on the way: few or very many, to a client that may first stall (seconds)."""
+
+    def run(scale: Scale) -> Sample:
+        count = scale.many if many else scale.few
+        with serve(server, "ours") as port:
+            sample = _run_module("benchmarks.clients.volume", port, f"/volume?rows={count}", stall)
+        return _checked(sample, count, count - 1)
+
+    name = f"volume {'many' if many else 'few'} {server}{' stalled' if stall else ''}"
+    return Contender(name, run, max_rounds=2)
+
+
+def _run_module(module: str, *arguments: object) -> Sample:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=_DEADLINE)
+    if result.returncode:
+        raise ContenderFailed(f"{' '.join(command[2:])}: {result.stderr.strip()[-1500:]}")
+    sample: Sample = json.loads(result.stdout)
+    return sample
+
+
+def _checked(sample: Sample, count: int, checksum: int) -> Sample:
+    if (sample["count"], sample["checksum"]) != (count, checksum):
+        raise ContenderFailed(f"delivered {sample}, not {count} items with the checksum {checksum}")
+    return sample
+
+
+@lru_cache
+def _rows_checksum(count: int, kind: str) -> int:
+    rows = data.make_rows(count)
+    return data.csv_checksum(map(data.csv_record, rows)) if kind == "csv" else data.json_checksum(rows)
