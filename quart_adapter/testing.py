@@ -159,7 +159,7 @@ class StreamClient:
         self._unread, self._last = bytearray(), bytearray()
         self._events: list[Event] = []
         self._complete = self._gone = self._seen = False
-        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(4)  # the request, its end, a disconnect
         self._inbox.put_nowait({"type": "http.request", "body": body, "more_body": False})
         self._news = asyncio.Event()
         self._room = asyncio.Event()
