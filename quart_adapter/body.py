@@ -107,6 +107,29 @@ class StreamBody(ResponseBody):
         on_error: Turns a failure into the stream's last bytes; None: the response is cut off.
     """
 
+    __slots__ = (  # there are thousands of them
+        "_boundary",
+        "_chunks",
+        "_context",
+        "_cut",
+        "_encoder",
+        "_head",
+        "_heartbeat",
+        "_on_error",
+        "_over",
+        "_pending",
+        "_run",
+        "_run_began",
+        "_sending",
+        "_since",
+        "_stopping",
+        "_streams",
+        "_stride",
+        "_task",
+        "_time",
+        "_timer",
+    )
+
     def __init__(
         self,
         boundary: AsyncBoundary[Any],

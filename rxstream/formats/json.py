@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -47,8 +48,7 @@ class JSONWriter:
         if nan not in ("refuse", "null"):
             raise ValueError(f'nan must be "refuse" or "null", not {nan!r}')
         self._nan = nan == "refuse"
-        self._encoder = msgspec.json.Encoder(enc_hook=self._encodable)
-        self._packer = msgspec.msgpack.Encoder(enc_hook=self._encodable)
+        self._encoder, self._packer = _encoders(self._nan)
         self._known_keys: frozenset[str] = frozenset()
         self._record_types: dict[type, bool] = {}
 
@@ -77,9 +77,6 @@ class JSONWriter:
         encoded = self._encoder.encode(items)
         self._check(items, encoded)
         return encoded
-
-    def _encodable(self, value: Any) -> Any:
-        return model_json(value, nan=self._nan) if is_model(type(value)) else encodable(value)
 
     def _check(self, items: Sequence[Any], encoded: bytes) -> None:
         """Raise `Refused` when the bytes are not what the items say."""
@@ -139,6 +136,16 @@ class JSONWriter:
             is_array = issubclass(kind, msgspec.Struct) and kind.__struct_config__.array_like
             known = self._record_types[kind] = names_of(kind) is not None and not is_array
         return known
+
+
+@cache
+def _encoders(nan: bool) -> tuple[msgspec.json.Encoder, msgspec.msgpack.Encoder]:
+    """The encoders for one answer to NaN; they have no state, and one stream needs no more of its own."""
+
+    def hook(value: Any) -> Any:
+        return model_json(value, nan=nan) if is_model(type(value)) else encodable(value)
+
+    return msgspec.json.Encoder(enc_hook=hook), msgspec.msgpack.Encoder(enc_hook=hook)
 
 
 def _count(encoded: bytes, sign: bytes) -> int:

@@ -6,8 +6,9 @@ import asyncio
 import dataclasses
 import gc
 import json
+import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,15 @@ def test_take_stops_a_synchronous_source() -> None:
     assert (recorder.items, recorder.errors, recorder.completed) == ([1], [], 1)
 
 
+def test_nothing_is_decoded_after_a_dispose() -> None:
+    """A synchronous source goes on, but nobody looks at what it sends."""
+    comments: list[str] = []
+    source = reactivex.of(b"data: 1\n\n", b":late\n")
+    recorder = recorded(source.pipe(decode_sse(on_comment=comments.append), operators.take(1)))
+    assert recorder.items == [ReceivedEvent("1")]
+    assert comments == []
+
+
 async def test_a_subscription_that_is_cancelled() -> None:
     """A consumer's task that is cancelled while items wait closes the source."""
     source = Endless(5000)
@@ -332,6 +342,33 @@ async def test_merged_with_a_source_on_a_thread() -> None:
     stock = reactivex.from_iterable([b"2\n" * 500] * 4).pipe(decode_ndjson())
     items = await everything(ours.pipe(operators.merge(stock)), 1)
     assert sorted(items) == [1] * 2000 + [2] * 2000
+
+
+async def test_beside_a_source_on_a_thread_items_come_on_that_thread() -> None:
+    """Else a thread that waits inside of an operator's lock would meet the event loop at that lock."""
+    started, release = threading.Event(), threading.Event()
+    names: list[str] = []
+
+    def stock() -> Iterator[int]:
+        started.set()
+        assert release.wait(DEADLINE)
+        yield 2
+
+    async def ours() -> AsyncIterator[bytes]:
+        await until(started.is_set)
+        yield b"1\n" * 3
+
+    pipeline = from_async_iterable(ours).pipe(
+        decode_ndjson(),
+        operators.do_action(lambda item: names.append(threading.current_thread().name)),
+        operators.merge(reactivex.from_iterable(stock())),
+    )
+    task = asyncio.ensure_future(everything(pipeline))
+    await until(started.is_set)
+    assert await settled(lambda: len(names)) == 0
+    release.set()
+    assert sorted(await task) == [1, 1, 1, 2]
+    assert names[0] == "rxstream-worker"
 
 
 def test_in_front_of_a_buffer_without_a_loop() -> None:

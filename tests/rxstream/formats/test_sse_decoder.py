@@ -72,6 +72,7 @@ def test_reads_what_the_standard_says(text: str, cuts: list[int], parse_sse: Cal
         (b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n", [ReceivedEvent("a")]),
         (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", []),
         (b"data: a\r\rdata: b\r\n\r\ndata: c\n\r\ndata: d\r\n\n", list(map(ReceivedEvent, "abcd"))),
+        (b"data: a\r\ndata: b\r\nid: 1\r\n\r\n", [ReceivedEvent("a\nb", id="1")]),
         (b"data: \xff\xc3\ndata: \xf0\x9f\x98\n\n", [ReceivedEvent("\ufffd\ufffd\n\ufffd")]),
         (b"data: a\n\ndata: b\n", [ReceivedEvent("a")]),
         (b"data: a\n\ndata: b\n\n"[:-1], [ReceivedEvent("a")]),
