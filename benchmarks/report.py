@@ -31,7 +31,11 @@ Verdict = Literal["met", "SHORT", "FAILED", "info"]
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table with its figures; `low` and `high` are the extremes of the figure over the rounds."""
+    """One row of the table with its figures.
+
+    `low` and `high` are the extremes of the figure over the rounds; `by_cpu` is a speedup's figure from the CPU time of
+    the server (of the process, where there is none), which other work on the machine hardly changes.
+    """
 
     name: str
     work: str
@@ -42,6 +46,7 @@ class Line:
     figure: float | None
     low: float | None
     high: float | None
+    by_cpu: float | None
     target: float | None
     verdict: Verdict
 
@@ -55,7 +60,7 @@ def _line(row: Row, results: Results) -> Line:
     ours = [sample[row.metric] for sample in results.samples.get(row.ours, ())]
     peer = [sample[row.metric] for sample in results.samples.get(row.peer, ())]
     if not ours or not peer or {row.ours, row.peer} & set(results.failures):
-        return Line(row.name, row.work, None, None, row.unit, row.kind, None, None, None, row.target, "FAILED")
+        return Line(row.name, row.work, None, None, row.unit, row.kind, None, None, None, None, row.target, "FAILED")
     figure = _figure(row, median(ours), median(peer))
     rounds = [_figure(row, mine, theirs) for mine, theirs in zip(ours, peer, strict=True)]
     return Line(
@@ -68,6 +73,7 @@ def _line(row: Row, results: Results) -> Line:
         figure,
         min(rounds),
         max(rounds),
+        _by_cpu(row, results),
         row.target,
         _verdict(row, figure),
     )
@@ -75,6 +81,13 @@ def _line(row: Row, results: Results) -> Line:
 
 def _figure(row: Row, ours: float, peer: float) -> float:
     return peer / ours if row.kind == "speedup" else ours - peer
+
+
+def _by_cpu(row: Row, results: Results) -> float | None:
+    if row.kind != "speedup":
+        return None
+    ours, peer = (median(sample["cpu"] for sample in results.samples[name]) for name in (row.ours, row.peer))
+    return peer / ours if ours else None
 
 
 def _verdict(row: Row, figure: float) -> Verdict:
@@ -95,7 +108,7 @@ def heading(scale: Scale, rounds: int) -> str:
 
 def table(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table."""
-    head = ["row", "work: ours / peer", "ours", "peer", "figure (over the rounds)", "target", ""]
+    head = ["row", "work: ours / peer", "ours", "peer", "figure (over the rounds)", "by CPU time", "target", ""]
     body = [
         [
             line.name,
@@ -121,14 +134,15 @@ def _amount(value: float | None, unit: str) -> str:
     return f"{value:.3f} {unit}" if unit == "s" else f"{value:.1f} {unit}".rstrip()
 
 
-def _figures(line: Line) -> tuple[str, str]:
+def _figures(line: Line) -> tuple[str, str, str]:
     sign = "x" if line.kind == "speedup" else f" {line.unit}".rstrip()
     plus = "" if line.kind == "speedup" else "+"
     bound = ">=" if line.kind == "speedup" else "<="
     target = "-" if line.target is None else f"{bound} {line.target:g}{sign}"
     if line.figure is None:
-        return "-", target
-    return f"{line.figure:{plus}.2f}{sign} ({line.low:{plus}.2f} to {line.high:{plus}.2f})", target
+        return "-", "-", target
+    by_cpu = "-" if line.by_cpu is None else f"{line.by_cpu:.2f}x"
+    return f"{line.figure:{plus}.2f}{sign} ({line.low:{plus}.2f} to {line.high:{plus}.2f})", by_cpu, target
 
 
 def as_json(lines: Sequence[Line], results: Results, scale: Scale, rounds: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
@@ -35,9 +36,33 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **(extra or {})}
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that listens: its port, and the session that all its processes are in."""
+
+    port: int
+    session: int
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the server's live processes so far; 0 where there is no `/proc` to read it from."""
+        return sum(_cpu_seconds(process) for process in Path("/proc").glob("[0-9]*") if self._owns(process))
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            return os.getsid(int(process.name)) == self.session
+        except ProcessLookupError:
+            return False
+
+
+def _cpu_seconds(process: Path) -> float:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return sum(int(path.read_text().split()[0]) for path in process.glob("task/*/schedstat")) / 1e9
+    return 0.0
+
+
 @contextmanager
-def serve(server: Server, app: str, *, rows: int = 0) -> Iterator[int]:
-    """Run `benchmarks.apps.<app>` on a server with its defaults; give the port; end its processes on the way out."""
+def serve(server: Server, app: str, *, rows: int = 0) -> Iterator[Running]:
+    """Run `benchmarks.apps.<app>` on a server with its defaults, and end all its processes on the way out."""
     command = [sys.executable, "-m", server, f"benchmarks.apps.{app}:app", *_OPTIONS[server]]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -49,7 +74,7 @@ def serve(server: Server, app: str, *, rows: int = 0) -> Iterator[int]:
             start_new_session=True,
         )
         try:
-            yield _wait_for_port(process, log)
+            yield Running(_wait_for_port(process, log), process.pid)
         finally:
             # The whole session, since Hypercorn serves from a child of its own. After a failed start nothing is left.
             with suppress(ProcessLookupError):
