@@ -1,8 +1,27 @@
-"""Observables as streamed Quart responses."""
+"""Observables as streamed Quart responses, and request bodies as Observables."""
 
-from quart_adapter.errors import StreamCutOff
+from quart_adapter.errors import StreamCutOff, UploadAborted, UploadError
 from quart_adapter.extension import RxStream
 from quart_adapter.headers import content_disposition, last_event_id
+from quart_adapter.limits import BodyLimits, MultipartLimits
+from quart_adapter.multipart import Part, from_multipart
+from quart_adapter.requests import from_request
 from quart_adapter.responses import download, export, response, sse
 
-__all__ = ["RxStream", "StreamCutOff", "content_disposition", "download", "export", "last_event_id", "response", "sse"]
+__all__ = [
+    "BodyLimits",
+    "MultipartLimits",
+    "Part",
+    "RxStream",
+    "StreamCutOff",
+    "UploadAborted",
+    "UploadError",
+    "content_disposition",
+    "download",
+    "export",
+    "from_multipart",
+    "from_request",
+    "last_event_id",
+    "response",
+    "sse",
+]

@@ -1,19 +1,31 @@
-"""The ASGI side of a request: its end."""
+"""The ASGI side of a request: its body comes in as it is used, and its tasks end with it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from quart_adapter.bounded_body import BoundedBody
+from quart_adapter.peer import Peer
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
     from quart.wrappers import Request
 
-__all__ = ["cancelling"]
+__all__ = ["bounded"]
+
+SHORT: Final = 256 * 1024
+"""Bytes of a body that are waited for before an error is answered, so that the connection can stay open."""
+
+LINGER_BYTES: Final = 64 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+"""How much of a body is read on and dropped once an early answer is out: a client that is still sending when the server
+closes sees a reset in place of the answer. Over HTTP/2 Hypercorn ends the whole connection for it."""
 
 
-def cancelling(connection_class: type[Any]) -> type[Any]:
-    """A connection class whose tasks end with the request.
+def bounded(connection_class: type[Any]) -> type[Any]:
+    """A connection class that reads a `BoundedBody` as it has room, and whose tasks end with the request.
 
     Quart 0.22 waits for its two tasks in a way that does not cancel them when the server cancels the request: a stream
     would run on beside `after_serving`, or for ever.
@@ -22,6 +34,7 @@ def cancelling(connection_class: type[Any]) -> type[Any]:
     class Connection(connection_class):  # type: ignore[misc]
         async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             self._tasks: list[asyncio.Task[Any]] = []
+            self._handler: asyncio.Task[Any] | None = None
             try:
                 await super().__call__(receive, send)
             finally:
@@ -31,16 +44,70 @@ def cancelling(connection_class: type[Any]) -> type[Any]:
                 if pending:
                     await asyncio.wait(pending)
 
-        async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
-            self._track()
-            await super().handle_request(request, send)
-
         async def handle_messages(self, request: Request, receive: ASGIReceiveCallable, *tasks: Any) -> None:
             self._track()
-            await super().handle_messages(request, receive, *tasks)
+            body = request.body
+            if not isinstance(body, BoundedBody):  # a request class that was set after ours
+                await super().handle_messages(request, receive, *tasks)
+                return
+            body.find_peer = partial(Peer.of, self.scope.get("client"), self.scope.get("server"))
+            body.on_gone = self._cancel_handler
+            while True:
+                message: Any = await receive()
+                if message["type"] == "http.request":
+                    await body.put(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        body.set_complete()
+                elif message["type"] == "http.disconnect":
+                    body.disconnect()
+                    self._disconnected = True  # as Quart 0.23 notes it
+                    for task in tasks:  # Quart 0.23; 0.22 does it itself when this returns
+                        task.cancel()
+                    return
 
-        def _track(self) -> None:
-            if (task := asyncio.current_task()) is not None:
+        async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+            self._handler = self._track()
+            body = request.body
+            if not isinstance(body, BoundedBody):
+                await super().handle_request(request, send)
+                return
+
+            async def watched(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    if message["status"] >= 400 and not body.whole:
+                        await _refuse(body, message, self.scope["http_version"])
+                elif message["type"] == "http.response.body":
+                    body.response_started()  # not at the start: the response's generator may be what reads the body
+                    if not message.get("more_body", False):
+                        # Before the last message is sent: Hypercorn's `send` of it waits for a place in the queue of
+                        # what we have not received.
+                        body.discard()
+                        await body.read_on(LINGER_BYTES, LINGER_SECONDS)
+                await send(message)
+
+            try:
+                await super().handle_request(request, watched)
+            finally:
+                body.discard()
+
+        def _track(self) -> asyncio.Task[Any] | None:
+            task = asyncio.current_task()
+            if task is not None:
                 self._tasks.append(task)
+            return task
+
+        def _cancel_handler(self) -> None:
+            if self._handler is not None:
+                self._handler.cancel()
 
     return Connection
+
+
+async def _refuse(body: BoundedBody, message: Any, http_version: str) -> None:
+    """An error is answered while the client still sends: a short rest is waited for, else the connection is closed."""
+    if message["status"] != 408 and (body.expected or 0) - body.received <= SHORT:
+        body.discard()
+        await body.read_on(SHORT, LINGER_SECONDS)
+    if not body.whole and http_version.startswith("1"):
+        headers = [pair for pair in message["headers"] if pair[0].lower() != b"connection"]
+        message["headers"] = [*headers, (b"connection", b"close")]

@@ -13,7 +13,9 @@ from weakref import WeakSet
 from quart import Quart
 
 from quart_adapter import hypercorn_fixes
-from quart_adapter.connection import cancelling
+from quart_adapter.bounded_body import bounded_request
+from quart_adapter.connection import bounded
+from quart_adapter.limits import BodyLimits
 
 if TYPE_CHECKING:
     from quart_adapter.body import StreamBody
@@ -32,12 +34,13 @@ class RxStream:
         send_timeout: Seconds that a client may take nothing before it is cut off; None for ever.
         shutdown_grace: Seconds that a download or export may still take when the server stops, before it is cut off.
             Event streams end at once.
+        body: What request bodies may take: `BodyLimits(buffer=..., idle_timeout=..., ...)`.
         patch_hypercorn: Mends three faults of Hypercorn 0.18 by wrapping functions of it, for the whole process: a
             failed HTTP/2 response is reset instead of left hanging, an HTTP/2 client that does not read holds the
             stream up instead of filling the memory, and worker processes tell the app that they stop.
 
     Raises:
-        TypeError, ValueError: A number of seconds is none.
+        TypeError, ValueError: A number of seconds is none, or `body` is something else.
 
     At SIGTERM and SIGINT the streams end before the server waits for them; the handlers that stood there before are
     called afterwards. This needs the main thread. Hypercorn's worker processes get no signals: run it with `-w 0`,
@@ -57,11 +60,15 @@ class RxStream:
         heartbeat: float | None = 15.0,
         send_timeout: float | None = 60.0,
         shutdown_grace: float = 1.0,
+        body: BodyLimits | None = None,
         patch_hypercorn: bool = False,
     ) -> None:
+        if not isinstance(body, BodyLimits | None):
+            raise TypeError(f"body must be BodyLimits, not {body!r}")
         self.heartbeat = seconds("heartbeat", heartbeat)
         self.send_timeout = seconds("send_timeout", send_timeout)
         self.shutdown_grace = seconds("shutdown_grace", shutdown_grace) or 0.0
+        self.body = body or BodyLimits()
         self._patch_hypercorn = patch_hypercorn
         self._live: WeakSet[StreamBody] = WeakSet()  # weak: a response that is never sent ends by being let go
         self._stopped = False
@@ -74,7 +81,8 @@ class RxStream:
         if "rxstream" in app.extensions:
             raise RuntimeError("this app has an RxStream already")
         app.extensions["rxstream"] = self
-        app.asgi_http_class = cancelling(app.asgi_http_class)
+        app.request_class = bounded_request(app.request_class, self.body)
+        app.asgi_http_class = bounded(app.asgi_http_class)
         app.before_serving(self._start)
         app.after_serving(self._end)
         if self._patch_hypercorn:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 
+from quart_adapter._names import FALLBACK_NAME, safe_name
+
 if TYPE_CHECKING:
     from quart import Request
 
@@ -31,18 +33,6 @@ __all__ = [
 HeaderValue: TypeAlias = str | int
 HeadersLike: TypeAlias = Headers | Mapping[str, HeaderValue | Iterable[HeaderValue]] | Iterable[tuple[str, HeaderValue]]
 
-FALLBACK_NAME = "download"
-"""What a file is called when nothing usable is left of the name given."""
-
-# File systems allow 255 bytes; browsers add " (1)", ".crdownload" and the like.
-_MAX_NAME_BYTES = 200
-_MAX_SUFFIX_BYTES = 24
-# Separators, and what Windows refuses. ":" is a drive letter, or a second stream of a file on NTFS.
-_RESERVED_CHARACTERS = re.compile(r'[/\\:*?"<>|]')
-_RESERVED_NAME = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)", re.IGNORECASE
-)
-_JOINERS = "\u200c\u200d"  # of category Cf, but letters of Persian and of emoji need them
 _ATTR_CHARS = "!#$&+-.^_`|~"  # RFC 8187, beside letters and digits
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -84,49 +74,10 @@ def content_disposition(filename: str, *, kind: Literal["attachment", "inline"] 
         raise TypeError(f"filename must be a str, got {type(filename).__name__}")
     if kind not in ("attachment", "inline"):
         raise ValueError(f"kind must be 'attachment' or 'inline', got {kind!r}")
-    name = _safe_name(filename)
+    name = safe_name(filename)
     fallback = _ascii_name(name)
     value = f'{kind}; filename="{fallback}"'
     return value if fallback == name else f"{value}; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
-
-
-def _safe_name(name: str) -> str:
-    name = "".join(map(_safe_character, name)).lstrip("./\\ ")  # the start of a path says nothing
-    name = _cut(_strip(_RESERVED_CHARACTERS.sub("_", name)))
-    stem, dot, suffix = name.rpartition(".")
-    if not dot:
-        stem, suffix = suffix, ""
-    if not _strip(stem.replace("_", "")):
-        suffix = suffix if suffix.strip("_") else ""
-        name = f"{FALLBACK_NAME}.{suffix}" if suffix else FALLBACK_NAME
-    return f"_{name}" if _RESERVED_NAME.match(name) else name
-
-
-def _safe_character(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Cf" and character not in _JOINERS:
-        return ""
-    if category in ("Zl", "Zp"):
-        return " "
-    return "_" if category in ("Cc", "Cs") else character
-
-
-def _strip(name: str) -> str:
-    return re.sub(r"^[\s.]+|[\s.]+$", "", name)
-
-
-def _cut(name: str) -> str:
-    if len(name.encode()) <= _MAX_NAME_BYTES:
-        return name
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix.encode()) > _MAX_SUFFIX_BYTES:
-        return _strip(_first_bytes(name, _MAX_NAME_BYTES))
-    room = _MAX_NAME_BYTES - len(suffix.encode()) - 1
-    return f"{_strip(_first_bytes(stem, room))}.{suffix}"
-
-
-def _first_bytes(text: str, limit: int) -> str:
-    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _ascii_name(name: str) -> str:
@@ -135,7 +86,7 @@ def _ascii_name(name: str) -> str:
         return name
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     # Compatibility forms decompose to separators and dots, so the result is as unsafe as any name.
-    return _safe_name(re.sub(r"[^ -~]|%", "_", plain))
+    return safe_name(re.sub(r"[^ -~]|%", "_", plain))
 
 
 def event_stream_headers(headers: HeadersLike | None = None) -> Headers:

@@ -130,6 +130,14 @@ class BufferStatistics:
     discarded: int
 
 
+@dataclass(slots=True)
+class _Count:
+    """Who is to be told when so many more items are consumed."""
+
+    left: int
+    wake: Callable[[], object]
+
+
 class Buffer(Generic[T]):
     """A bounded queue with a strategy: many producers on any thread, one consumer.
 
@@ -150,6 +158,7 @@ class Buffer(Generic[T]):
     """
 
     __slots__ = (
+        "_counts",
         "_delivered",
         "_discarded",
         "_disposed",
@@ -184,6 +193,7 @@ class Buffer(Generic[T]):
         self._parked = 0
         self._waiting: deque[Callable[[], object]] | None = None  # most buffers never need one
         self._watching: list[Callable[[], object]] | None = None  # one for each timer that is held back
+        self._counts: list[_Count] | None = None  # one for each source that stands still
         self._lock = threading.Lock()
         self._on_dropped = on_dropped
         self._on_hook_error = on_hook_error
@@ -238,12 +248,17 @@ class Buffer(Generic[T]):
                     self.room.pop()
                     self.items.append(item)
                     return True
+            wakes: list[Callable[[], object]] = []
             if self.config.strategy == "dropping" or not self.items:
                 victim = item
             else:
                 victim = self.items.popleft()
                 self.items.append(item)
+                if self._counts is not None:
+                    wakes = self._consumed(1)
             self._dropped += 1
+        for wake in wakes:
+            wake()
         self._show((victim,))
         return True
 
@@ -345,6 +360,21 @@ class Buffer(Generic[T]):
         for wake in wakes:
             wake()
 
+    def when_consumed(self, wake: Callable[[], object]) -> bool:
+        """Has `wake` called once the consumer is done with all that it holds now and all that is in the buffer.
+
+        It is called at the end of the stream, too. False: it is done with them already, or gone; `wake` will not be
+        called then.
+        """
+        with self._lock:
+            left = self._in_hand + len(self.items)
+            if not left or self._ended:
+                return False
+            if self._counts is None:
+                self._counts = []
+            self._counts.append(_Count(left, wake))
+            return True
+
     # -- the consumer's side
 
     def take(self, limit: int | None = None) -> list[T]:
@@ -356,10 +386,10 @@ class Buffer(Generic[T]):
             count = length if limit is None or limit > length else limit
             batch = list(map(deque.popleft, repeat(self.items, count)))
             self._delivered += count
-            freed = count
-            if self._suspend:
-                freed, self._in_hand = self._in_hand, count
-            wakes = self._reopen(freed)
+            consumed, self._in_hand = self._in_hand, count
+            wakes = self._reopen(consumed if self._suspend else count)
+            if self._counts is not None:
+                wakes = wakes + self._consumed(consumed)
         for wake in wakes:
             wake()
         return batch
@@ -369,7 +399,9 @@ class Buffer(Generic[T]):
         with self._lock:
             count = min(count, self._in_hand)
             self._in_hand -= count
-            wakes = self._reopen(count)
+            wakes = self._reopen(count if self._suspend else 0)
+            if self._counts is not None:
+                wakes = wakes + self._consumed(count)
         for wake in wakes:
             wake()
 
@@ -401,8 +433,8 @@ class Buffer(Generic[T]):
             first, self._ended = not self._ended, True
             self._disposed = self._disposed or dispose
             self.room.clear()
-            wakes = [*self._told(), *(self._waiting or ())]
-            self._waiting = None
+            wakes = [*self._told(), *(self._waiting or ()), *(count.wake for count in self._counts or ())]
+            self._waiting = self._counts = None
         for wake in wakes:
             wake()
         return first
@@ -456,6 +488,14 @@ class Buffer(Generic[T]):
         """With the lock held: those who are only to be told, who then come again."""
         told, self._watching = self._watching or [], None
         return told
+
+    def _consumed(self, items: int) -> list[Callable[[], object]]:
+        """With the lock held: counts items down that the consumer is done with; returns those to tell of it."""
+        counts, self._counts = self._counts or [], None
+        for count in counts:
+            count.left -= items
+        self._counts = [count for count in counts if count.left > 0] or None
+        return [count.wake for count in counts if count.left <= 0]
 
     def _hand_over(self, count: int) -> list[Callable[[], object]]:
         """With the lock held: sets places aside for up to `count` producers, and returns them to be woken."""

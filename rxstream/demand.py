@@ -165,6 +165,16 @@ class DemandScheduler(PeriodicScheduler):
             raise
         return True
 
+    async def consumed(self) -> None:
+        """Waits, on the event loop, until the consumer is done with all that it has been sent, and came back for more.
+
+        For a source whose item is of use only for as long as the source stands still. Returns at the end as well.
+        """
+        assert self.loop is not None
+        future = self.loop.create_future()
+        if self.buffer.when_consumed(partial(resolve, self.loop, future)):
+            await future
+
     async def push(self, signal: Callable[..., object], *items: Any) -> None:
         """Sends a signal downstream from the event loop: when there is room, and on the worker if that is in use."""
         placed = await self.room()

@@ -299,6 +299,16 @@ def test_nothing_is_decoded_after_a_dispose() -> None:
     assert comments == []
 
 
+def test_the_rest_of_a_large_chunk_is_not_decoded_after_a_dispose() -> None:
+    """Only the piece of it that is in hand."""
+    comments: list[str] = []
+    subject: Subject[bytes] = Subject()
+    recorder = recorded(subject.pipe(decode_sse(on_comment=comments.append), operators.take(1)))
+    subject.on_next(b"data: 1\n\n" + b":\n" * 100_000)
+    assert recorder.items == [ReceivedEvent("1")]
+    assert len(comments) < 40_000
+
+
 async def test_a_subscription_that_is_cancelled() -> None:
     """A consumer's task that is cancelled while items wait closes the source."""
     source = Endless(5000)

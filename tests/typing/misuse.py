@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import reactivex
-from quart import Response
+from quart import Response, request
 
-from quart_adapter import RxStream, download, export, sse
+from quart_adapter import BodyLimits, MultipartLimits, Part, RxStream, download, export, from_multipart, sse
 from rxstream import BufferConfig, EncodeError, ServerSentEvent, from_file, operators, to_async_iterable
 
 
@@ -32,6 +32,9 @@ to_async_iterable([1, 2, 3])  # finds: arg-type
 operators.with_buffer(capacity=3, strategy="drop")  # finds: arg-type
 operators.map_async(awaitless, 4)  # finds: call-arg
 RxStream("app")  # finds: arg-type
+RxStream(body=256)  # finds: arg-type
+BodyLimits(buffer="64k")  # finds: arg-type
+MultipartLimits().parts = 7  # finds: misc
 
 
 async def feed() -> Response:
@@ -44,6 +47,15 @@ async def table() -> Response:
 
 async def unnamed() -> Response:
     return await download(from_file("data.bin"))  # finds: call-arg
+
+
+async def parts() -> None:
+    from_multipart(request, 1024)  # finds: call-arg
+    from_multipart(request, limits=7)  # finds: arg-type
+
+
+async def content(part: Part) -> str:
+    return await part.read()  # finds: return-value
 
 
 async def items() -> list[str]:

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from typing import assert_type
 
 import reactivex
-from quart import Quart, Response
+from quart import Quart, Response, request
 from reactivex import Observable
 from reactivex import operators as rx
 
-from quart_adapter import RxStream, download, export, response, sse
+from quart_adapter import (
+    BodyLimits,
+    MultipartLimits,
+    Part,
+    RxStream,
+    UploadAborted,
+    UploadError,
+    download,
+    export,
+    from_multipart,
+    from_request,
+    response,
+    sse,
+)
 from rxstream import (
     BUFFER_PRESETS,
     BackpressureError,
@@ -41,6 +54,10 @@ async def prices() -> AsyncIterator[Price]:
 
 def euros(price: Price) -> float:
     return price.cents / 100
+
+
+def content_of(part: Part) -> Observable[bytes]:
+    return part.stream
 
 
 async def look_up(price: Price) -> str:
@@ -94,7 +111,7 @@ def what_went_wrong(error: RxStreamError) -> int | None:
 
 def make_app() -> Quart:
     app = Quart(__name__)
-    extension = RxStream()
+    extension = RxStream(body=BodyLimits(buffer=65536, idle_timeout=None))
     extension.init_app(app)
     assert_type(extension.live, int)
 
@@ -118,5 +135,28 @@ def make_app() -> Quart:
     @app.get("/raw")
     async def raw() -> Response:
         return await response(from_file("prices.bin"), content_type="text/plain", status=200)
+
+    @app.post("/raw")
+    async def take() -> str:
+        assert_type(from_request(request), Observable[bytes])
+        return str([len(chunk) async for chunk in to_async_iterable(from_request(request), "import")])
+
+    @app.post("/photos")
+    async def photos() -> list[str]:
+        parts = from_multipart(request, max_size=1024, allowed_types=["image/*"], limits=MultipartLimits(parts=9))
+        assert_type(parts, Observable[Part])
+        assert_type(parts.pipe(rx.flat_map(content_of)), Observable[bytes])
+        names: list[str] = []
+        async for part in to_async_iterable(parts, "import"):
+            assert_type(part.filename, str | None)
+            assert_type(await part.text(), str)
+            assert_type(await part.save(f"{part.name}.png"), int)
+            names.append(part.name)
+        return names
+
+    @app.errorhandler(UploadError)
+    async def refused(error: UploadError) -> tuple[str, int]:
+        assert_type(error.code, str)
+        return f"{error.code}: {error.message}", 400 if isinstance(error, UploadAborted) else error.status
 
     return app

@@ -1,0 +1,259 @@
+"""A part of a form: its headers, and its content, which is there to be read once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
+from werkzeug.datastructures import Headers
+
+from quart_adapter._form_parser import part_too_large
+from quart_adapter._names import safe_name
+from quart_adapter._saving import NewFile
+from quart_adapter.errors import UploadError
+from quart_adapter.limits import whole_number
+from rxstream.errors import RxStreamError
+from rxstream.loops import call_on
+from rxstream.sources import from_async_iterable
+
+if TYPE_CHECKING:
+    from quart_adapter._form import Form
+
+__all__ = ["MIB", "Part"]
+
+MIB: Final = 1024 * 1024
+BATCH: Final = 256 * 1024
+"""Bytes that are written to a file at once: a hop to a thread costs more than they do."""
+
+
+class Part:
+    """A part of a form: a file, or a field.
+
+    Attributes:
+        name: The name of the form's field.
+        filename: The name of the file, made safe to write to a disk: no path, no control characters, no device name,
+            at most 200 bytes. Two uploads may have the same. None for a field.
+        raw_filename: The name as it was sent. Never a path to open.
+        content_type: The type that the client declared, in lower case and without parameters; None if it did not.
+        headers: All headers of the part.
+        is_file: Whether it is a file. The file field of a form that was left empty is none.
+        stream: The content, for one subscription, in chunks of at most 64 KiB.
+
+    A part is read once: by `stream`, `read`, `text` or `save`. What is not read of it is skipped.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_done",
+        "_ended",
+        "_form",
+        "_head",
+        "_limit",
+        "_loop",
+        "_reading",
+        "_size",
+        "_skipped",
+        "_unclaimed",
+        "content_type",
+        "filename",
+        "headers",
+        "is_file",
+        "name",
+        "raw_filename",
+    )
+
+    def __init__(self, form: Form, segment: Any, limit: int) -> None:
+        self.name: str = segment.name
+        self.raw_filename: str | None = segment.filename
+        self.is_file = self.raw_filename is not None
+        self.filename: str | None = None
+        if self.raw_filename is not None:
+            self.filename = safe_name(re.split(r"[/\\]", self.raw_filename)[-1], "file")
+        self.content_type: str | None = segment.content_type or None
+        self.headers = Headers(segment.headerlist)
+        self._form = form
+        self._limit = limit
+        self._size = 0
+        self._head: list[bytes] = []  # what was read to look at it
+        self._ended = self._skipped = self._closed = self._reading = False
+        self._unclaimed = [None]  # to pop it is atomic: who does so has the part, a reader or the source
+        self._done = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return f"<Part {self.name!r} {self.filename!r} {self.content_type}>"
+
+    @property
+    def stream(self) -> Observable[bytes]:
+        """The content as an Observable; subscribing to it is what claims the part."""
+
+        def subscribe(
+            observer: abc.ObserverBase[bytes], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            try:
+                self._claim()
+            except RxStreamError as error:
+                observer.on_error(error)
+                return Disposable()
+            reading = SingleAssignmentDisposable()
+
+            def start() -> None:
+                reading.disposable = from_async_iterable(self._chunks).subscribe(observer, scheduler=scheduler)
+
+            call_on(self._loop, start)  # this may be a worker's thread, where an observer alone finds no loop
+            # After the terminal, too: the next part comes when the observer has seen the end of this one.
+            return CompositeDisposable(reading, Disposable(lambda: call_on(self._loop, self._close)))
+
+        return Observable(subscribe)
+
+    async def read(self, max_size: int = MIB) -> bytes:
+        """The whole content.
+
+        Args:
+            max_size: The most bytes that are wanted.
+
+        Raises:
+            UploadError: 413 `file_too_large` or `field_too_large`: it has more; or what the form failed with.
+            RxStreamError: The part has been read, or skipped.
+        """
+        whole_number("max_size", max_size)
+        async with self._content() as chunks:
+            self._limit = min(self._limit, max_size)
+            return b"".join([chunk async for chunk in chunks])
+
+    async def text(self, max_size: int = MIB) -> str:
+        """The whole content as text, in UTF-8 (RFC 7578, 5.1.2; no browser sends another charset).
+
+        Raises:
+            UploadError: As for `read`; and 400 `malformed_text`: the content is no UTF-8.
+        """
+        data = await self.read(max_size)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise UploadError(400, "malformed_text", f"the field {self.name!r} is not UTF-8") from error
+
+    async def save(self, path: str | os.PathLike[str]) -> int:
+        """Writes the content to a file, which is there only once all of it is.
+
+        It is written to a temporary name beside `path`, on a thread, and renamed at the end. A file that is there is
+        replaced. When the upload or the disk fails, or on cancel, the temporary file is removed.
+
+        Args:
+            path: The file; its folder exists. Make the name up yourself, or use `filename` within a folder of your
+                own; never `raw_filename`.
+
+        Returns:
+            The number of bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+            UploadError, RxStreamError: As for `read`.
+        """
+        file = NewFile(path)
+        size = unwritten = 0
+        pieces: list[bytes] = []
+        try:
+            async with self._content() as chunks:
+                await asyncio.to_thread(file.create)
+                async for chunk in chunks:
+                    pieces.append(chunk)
+                    unwritten += len(chunk)
+                    if unwritten >= BATCH:
+                        await asyncio.to_thread(file.write, pieces)
+                        size, unwritten, pieces = size + unwritten, 0, []
+                await asyncio.to_thread(file.write, pieces)
+                await asyncio.to_thread(file.commit)
+        finally:
+            file.discard()
+        return size + unwritten
+
+    # -- who has it
+
+    @property
+    def claimed(self) -> bool:
+        return not self._unclaimed
+
+    def _claim(self) -> None:
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            if self._form.failure is not None:
+                raise self._form.failure from None
+            raise RxStreamError(
+                f"the part {self.name!r} was skipped: nobody had begun to read it when the next one was asked for"
+                if self._skipped
+                else f"the part {self.name!r} can be read once"
+            ) from None
+
+    async def pass_by(self) -> None:
+        """Waits for whoever reads it, and skips the rest."""
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            await self._done.wait()
+        else:
+            self._skipped = True
+        while await self._next():
+            pass
+
+    # -- its bytes
+
+    @asynccontextmanager
+    async def _content(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Claims the part and reads it here, with no stream in between."""
+        self._claim()
+        try:
+            async with aclosing(self._chunks()) as chunks:
+                yield chunks
+        finally:
+            self._close()
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        if self._closed:
+            return
+        self._reading = True
+        try:
+            while chunk := await self._next():
+                yield chunk
+        finally:
+            self._reading = False
+            if self._closed:
+                self._done.set()
+
+    def _close(self) -> None:
+        """Whoever read the stream is done with it; a task of it that has begun still has to end."""
+        self._closed = True
+        if not self._reading:
+            self._done.set()
+
+    async def _next(self) -> bytes:
+        """The next bytes; none at the end."""
+        if self._head:
+            return self._head.pop(0)
+        return await self._pull()
+
+    async def _pull(self) -> bytes:
+        if self._ended:
+            return b""
+        event = await self._form.event()
+        if event is None:
+            self._ended = True
+            return b""
+        self._size += len(event)
+        if self._size > self._limit:
+            raise self._form.failed(part_too_large(self.name, is_file=self.is_file, limit=self._limit))
+        return bytes(event)
+
+    async def look(self, size: int) -> bytes:
+        """The first bytes, which are still to be read."""
+        while sum(map(len, self._head)) < size and (chunk := await self._pull()):
+            self._head.append(chunk)
+        return b"".join(self._head)[:size]

@@ -1,0 +1,301 @@
+"""A request body that is read no faster than it is used.
+
+Quart reads a body as fast as the client sends it. Here the server is asked for more only while the body has room, so
+that the client feels a slow consumer. The app's `request_class` is the public place for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator
+from math import inf
+from typing import Any, ClassVar, Final, Literal
+
+from quart import Request
+from quart.wrappers.request import Body
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from quart_adapter.errors import UploadError
+from quart_adapter.limits import BodyLimits
+from quart_adapter.peer import Peer
+from rxstream.errors import RxStreamError
+
+__all__ = ["CHUNK", "BoundedBody", "bounded_request"]
+
+CHUNK: Final = 65536
+"""Bytes of the largest chunk that a reader is given."""
+
+PROBE: Final = 1.0
+"""Seconds between two looks for a client that may have gone while the server does not read from it."""
+
+SMALL: Final = 4096
+"""Bytes below which messages are joined as they come: a client may send a byte at a time."""
+
+
+Mode = Literal["pause", "collect", "late", "discard"]
+
+
+class BoundedBody(Body):
+    """A body that pauses its client.
+
+    `append` is Quart's entrance; `put` is the one that waits for room. The mode says what room means:
+
+    - `pause`: at most `limits.buffer` bytes are kept for the reader, the client waits.
+    - `collect`: somebody awaits the whole body (`get_data`, `form`, `json`): all is kept, up to the content limit.
+    - `late`: the response has begun and nobody reads: `limits.buffer` bytes are kept, the rest is dropped.
+    - `discard`: the response is complete: all is dropped. Servers wait for a body that nobody takes.
+
+    Attributes:
+        received: Bytes that came, read or not.
+        whole: Whether the client has sent all of it.
+        gone: Whether the client has closed the connection, or given the request up.
+        limit: The most bytes that it may have; None for any number.
+    """
+
+    limits: ClassVar[BodyLimits] = BodyLimits()
+
+    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
+        super().__init__(None, None)  # the limit is looked at when somebody reads: a route may set its own first
+        self.expected = expected_content_length
+        self.limit = max_content_length
+        self.received = 0
+        self.whole = self.gone = False
+        self.find_peer: Callable[[], Peer | None] | None = None
+        self.on_gone: Callable[[], object] | None = None
+        self._chunks: deque[bytes | bytearray] = deque()  # bounded as the mode says
+        self._offset = 0  # bytes of the first chunk that are read
+        self._size = 0
+        self._mode: Mode = "pause"
+        self._reading = False
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._taken_at = 0.0
+        self._waited = 0.0  # seconds that readers waited for the client, and the bytes that came, in this rate window
+        self._came = 0
+
+    # -- the server's side
+
+    async def put(self, data: bytes) -> None:
+        """Takes bytes once there is room; one message may go over it, since a message cannot be split over waits."""
+        if self._full:
+            await self._wait_for_room()
+        self.append(data)
+
+    def append(self, data: bytes) -> None:
+        """Takes bytes, room or not."""
+        if not data:
+            return
+        self.received += len(data)
+        self._arrived.set()
+        if self._must_raise is not None or self._mode == "discard":
+            return
+        if self._mode == "collect" and self._too_large():
+            self._fail(RequestEntityTooLarge())
+        elif self._mode == "late" and self._size + len(data) > self.limits.buffer:
+            self._fail(RxStreamError("the body was not read before the response began, and is too large to keep"))
+        else:
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        last = self._chunks[-1] if self._chunks else None
+        if len(data) >= SMALL:
+            self._chunks.append(bytes(data))
+        elif isinstance(last, bytearray) and len(last) < CHUNK:
+            last += data
+        else:
+            self._chunks.append(bytearray(data))
+
+    def set_complete(self) -> None:
+        """The last bytes came."""
+        self.whole = True
+        self._over()
+
+    def set_result(self, data: bytes) -> None:
+        """Takes a body at once: for Quart's `test_request_context`."""
+        self.append(data)
+        self.set_complete()
+
+    def disconnect(self) -> None:
+        """The client has gone."""
+        self.gone = True
+        if not self._complete.is_set():
+            self._fail(ClientDisconnected())
+        self._over()
+
+    @property
+    def _full(self) -> bool:
+        return self._mode == "pause" and self._size >= self.limits.buffer and self._must_raise is None
+
+    async def _wait_for_room(self) -> None:
+        time, stall = asyncio.get_running_loop().time, self.limits.stall_timeout or inf
+        began = time()
+        peer = await self._peer()
+        while self._full:
+            left = max(began, self._taken_at) + stall - time()
+            if left <= 0:
+                self._fail(UploadError(408, "upload_timeout", "nobody took the body's bytes in time"))
+                return
+            self._room.clear()
+            try:
+                async with asyncio.timeout(None if (tick := min(PROBE if peer else inf, left)) == inf else tick):
+                    await self._room.wait()
+            except TimeoutError:
+                if peer is not None and await asyncio.to_thread(peer.gone):
+                    self.disconnect()
+                    if self.on_gone is not None:
+                        self.on_gone()
+
+    async def _peer(self) -> Peer | None:
+        """The client's end of the connection; looked up once, at the first pause: small requests pay nothing."""
+        if self.find_peer is None:
+            return None
+        if not hasattr(self, "_found"):
+            self._found = await asyncio.to_thread(self.find_peer)
+        return self._found
+
+    def _fail(self, error: Exception) -> None:
+        self._must_raise = error
+        self._drop()
+        self._over()
+        self._room.set()
+
+    def _over(self) -> None:
+        self._complete.set()
+        self._arrived.set()
+
+    def _drop(self) -> None:
+        self._chunks.clear()
+        self._size = self._offset = 0
+
+    def _too_large(self) -> bool:
+        # What was received counts, and not, as in Quart, what happens to be unread.
+        return self.limit is not None and max(self.received, self.expected or 0) > self.limit
+
+    # -- the response's side
+
+    def response_started(self) -> None:
+        """The first bytes of the response are sent."""
+        if self._mode == "pause" and not self._reading:
+            self._mode = "late"
+            self._room.set()
+
+    def discard(self) -> None:
+        """The response is complete; what was awaited as a whole stays."""
+        if self._mode != "collect":
+            if self._must_raise is None and (self._chunks or not self._complete.is_set()):
+                self._must_raise = RxStreamError("the request is answered, what was left of its body is dropped")
+                self._arrived.set()
+            self._drop()
+        self._mode = "discard"
+        self._room.set()
+
+    async def read_on(self, size: int, seconds: float) -> None:
+        """Waits until all of it has come, dropped or kept, but for no more than so many bytes and seconds."""
+        most = self.received + size
+        try:
+            async with asyncio.timeout(seconds):
+                while not (self.whole or self.gone) and self.received < most:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass  # the caller looks at `whole`
+
+    # -- the reader's side
+
+    async def __anext__(self) -> bytes:
+        self._reading = True
+        self._check()
+        while not self._chunks:
+            if self._complete.is_set():
+                raise StopAsyncIteration
+            await self._wait_for_data()
+            self._check()
+        data = self._take()
+        if self._size < self.limits.buffer:
+            self._room.set()
+        return data
+
+    def _check(self) -> None:
+        if self._must_raise is None and self._too_large():
+            self._fail(RequestEntityTooLarge())
+        if self._must_raise is not None:
+            raise self._must_raise
+
+    async def _wait_for_data(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._arrived.clear()
+        try:
+            async with asyncio.timeout(self.limits.idle_timeout):
+                await self._arrived.wait()
+        except TimeoutError:
+            self._fail(UploadError(408, "upload_timeout", "the client sent nothing for too long"))
+            return
+        self._waited += loop.time() - began
+        if self._waited < self.limits.rate_window or self._complete.is_set():
+            return
+        if self.received - self._came < (self.limits.min_rate or 0) * self._waited:
+            self._fail(UploadError(408, "upload_timeout", "the client sent too slowly"))
+        self._waited, self._came = 0.0, self.received
+
+    def _take(self) -> bytes:
+        """Joins small chunks and cuts large ones."""
+        self._taken_at = asyncio.get_running_loop().time()
+        head = self._chunks[0]
+        if not self._offset and len(head) <= CHUNK and (len(head) >= SMALL or len(self._chunks) == 1):
+            self._chunks.popleft()
+            self._size -= len(head)
+            return bytes(head)
+        parts: list[bytes | bytearray] = []
+        size = 0
+        while self._chunks and size < CHUNK:
+            head = self._chunks[0]
+            part = head[self._offset : self._offset + CHUNK - size]
+            parts.append(part)
+            size += len(part)
+            self._offset += len(part)
+            if self._offset == len(head):
+                self._chunks.popleft()
+                self._offset = 0
+        self._size -= size
+        return b"".join(parts)
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        self._check()
+        if self._mode in ("pause", "late"):
+            self._mode = "collect"
+            self._room.set()
+        yield from self._complete.wait().__await__()
+        self._check()
+        data = b"".join(self._chunks)[self._offset :]
+        self._offset = 0
+        self._chunks = deque([data] if data else [])
+        return data
+
+    def clear(self) -> None:
+        """Forgets what was awaited: for `get_data(cache=False)`."""
+        self._drop()
+
+
+def bounded_request(request_class: type[Request], limits: BodyLimits) -> type[Request]:
+    """A request class whose bodies are bounded, and whose `max_content_length` holds once it is set."""
+    body = type("BoundedBody", (BoundedBody,), {"limits": limits})
+
+    class BoundedRequest(request_class):  # type: ignore[misc, valid-type]
+        body_class = body
+
+        @property
+        def max_content_length(self) -> int | None:
+            """The most bytes that the body may have; a route may set it before it reads."""
+            length: int | None = super().max_content_length
+            return length
+
+        @max_content_length.setter
+        def max_content_length(self, value: int | None) -> None:
+            self._max_content_length = value
+            if isinstance(self.body, BoundedBody):
+                self.body.limit = value
+
+    return BoundedRequest

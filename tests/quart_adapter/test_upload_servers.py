@@ -1,0 +1,284 @@
+"""Uploads over real sockets: real clients, slow consumers, clients that go, on Hypercorn and uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.quart_adapter.forms import BOUNDARY, FILE, form
+from tests.servers import DEADLINE, H1Client, Server
+
+APP = "tests.servers.apps.uploads:app"
+MIB = 1024 * 1024
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+@pytest.fixture(params=["hypercorn", "uvicorn"])
+def server(request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
+    """The servers that everything must hold on."""
+    return start_server(request.param, APP)
+
+
+@pytest.fixture(params=["hypercorn", "uvicorn"])
+def fresh(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server whose memory is that of one test."""
+    own = Server(request.param, APP)
+    yield own
+    own.stop()
+
+
+def url(server: Server, path: str) -> str:
+    """The address of a route."""
+    return f"http://{server.address[0]}:{server.address[1]}{path}"
+
+
+async def run(*command: str) -> str:
+    """Runs a client, and gives what it prints."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return out.decode()
+
+
+async def send(client: H1Client, data: bytes) -> None:
+    """Sends bytes of a body."""
+    await asyncio.get_running_loop().sock_sendall(client._sock, data)
+
+
+async def send_until_it_stalls(client: H1Client, most: int) -> int:
+    """Sends until the server takes no more; gives the number of bytes."""
+    sent = 0
+    while sent < most:
+        try:
+            async with asyncio.timeout(0.5):  # longer than any server needs to take what it has room for
+                await send(client, b"x" * 65_536)
+        except TimeoutError:
+            break
+        sent += 65_536
+    return sent
+
+
+class TestClients:
+    """What real clients send."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        """A file to upload."""
+        path = tmp_path / "café 1.bin"
+        path.write_bytes(CONTENT)
+        return path
+
+    @curl
+    @pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+    async def test_curl(self, server: Server, file: Path, version: str) -> None:
+        """A file and a field, over both versions of HTTP, with and without a length."""
+        if version != "--http1.1" and server.kind == "uvicorn":
+            pytest.skip("uvicorn has no HTTP/2")
+        for extra in ([], ["-H", "Transfer-Encoding: chunked"] if version == "--http1.1" else ["-H", "Expect:"]):
+            parts = ["-F", f"file=@{file}", "-F", "text=hello"]
+            told = json.loads(await run("curl", "-s", version, *extra, *parts, url(server, "/form")))
+            assert told[0] == ["file", "café 1.bin", MIB, DIGEST]
+            assert told[1][:3] == ["text", None, 5]
+
+    @pytest.mark.parametrize("http2", [False, True])
+    async def test_httpx(self, server: Server, http2: bool) -> None:
+        """Fields before files, as it sends them."""
+        if http2 and server.kind == "uvicorn":
+            pytest.skip("uvicorn has no HTTP/2")
+        async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=DEADLINE) as client:
+            files = {"file": ("café.bin", CONTENT, "image/png")}
+            answer = await client.post(url(server, "/form"), files=files, data={"text": "hello"})
+            assert answer.json() == [
+                ["text", None, 5, hashlib.sha256(b"hello").hexdigest()],
+                ["file", "café.bin", MIB, DIGEST],
+            ]
+            answer = await client.post(url(server, "/form?type=text/csv"), files=files)
+            assert (answer.status_code, answer.json()["error"]) == (415, "type_not_allowed")
+            answer = await client.post(url(server, "/form?sniff"), files=files)
+            assert (answer.status_code, answer.json()["error"]) == (415, "type_mismatch")
+
+    @node
+    async def test_node(self, server: Server) -> None:
+        """Its fetch, with a form and a blob."""
+        script = (
+            "const form = new FormData(); form.append('te\"xt', 'hello');"
+            "form.append('file', new Blob([Buffer.alloc(1048576, 7)], {type: 'image/png'}), 'caf\u00e9.png');"
+            f"fetch('{url(server, '/form')}', {{method: 'POST', body: form}})"
+            ".then(r => r.text()).then(t => console.log(t))"
+        )
+        told = json.loads(await run("node", "-e", script))
+        assert [part[:3] for part in told] == [['te"xt', None, 5], ["file", "café.png", MIB]]
+        assert told[1][3] == hashlib.sha256(b"\7" * MIB).hexdigest()
+
+    async def test_quarts_own_forms(self, server: Server) -> None:
+        """They go on as before."""
+        async with httpx.AsyncClient(timeout=DEADLINE) as client:
+            answer = await client.post(url(server, "/files"), files={"file": ("a", CONTENT)})
+        assert answer.json() == {"file": MIB}
+
+
+class TestPressure:
+    """A consumer that is slower than the network."""
+
+    async def test_the_sender_waits(self, server: Server, key: str) -> None:
+        """While the consumer stands still, the client cannot send more than the kernel keeps; then all arrives."""
+        async with await H1Client.connect(server.address) as client:
+            await client.request(f"/raw?hold&key={key}", method="POST", headers={"Content-Length": str(64 * MIB)})
+            sent = await send_until_it_stalls(client, 64 * MIB)
+            assert sent < 32 * MIB
+            await server.admin("go", key=key)
+            client._sock.setblocking(False)
+            rest = 64 * MIB - sent
+            sending = asyncio.ensure_future(send(client, b"x" * rest))
+            await server.until(key, started=1)
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def test_memory_is_bounded(self, fresh: Server, key: str) -> None:
+        """128 MiB to a consumer that pauses after each chunk; the process grows by a fraction of that."""
+        async with httpx.AsyncClient(timeout=DEADLINE) as client:
+            await client.post(url(fresh, f"/raw?key={key}-0"), content=CONTENT)
+            before = (await fresh.state(key))["peak_rss"]
+
+            async def body() -> Any:
+                for _ in range(128):
+                    yield CONTENT
+
+            answer = await client.post(url(fresh, f"/raw?pause=0.0005&key={key}"), content=body())
+        assert answer.json() == {"size": 128 * MIB}
+        assert (await fresh.state(key))["peak_rss"] - before <= 16 * MIB
+
+    async def test_memory_of_a_form(self, fresh: Server) -> None:
+        """A file of 128 MiB within a form."""
+        async with httpx.AsyncClient(timeout=DEADLINE) as client:
+            headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+            start, end = form((FILE, b"@")).split(b"@")
+            await client.post(url(fresh, "/form"), content=start + CONTENT + end, headers=headers)
+            before = (await fresh.state(""))["peak_rss"]
+
+            async def body() -> Any:
+                yield start
+                for _ in range(128):
+                    yield CONTENT
+                yield end
+
+            answer = await client.post(url(fresh, "/form"), content=body(), headers=headers)
+        assert answer.json()[0][2] == 128 * MIB
+        assert (await fresh.state(""))["peak_rss"] - before <= 16 * MIB
+
+
+class TestGone:
+    """Clients that go amid an upload."""
+
+    @pytest.mark.parametrize("how", ["fin", "rst"])
+    async def test_while_the_consumer_reads(self, server: Server, key: str, how: str) -> None:
+        """The consumer waits for more; the upload does not complete."""
+        async with await H1Client.connect(server.address) as client:
+            await client.request(f"/raw?key={key}", method="POST", headers={"Content-Length": "1000000"})
+            await send(client, b"x" * 1000)
+            await server.until(key, chunks=1)
+            getattr(client, how)()
+            state = await server.until(key, cleaned=1)
+        assert "completed" not in state
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc; elsewhere the stall deadline ends it")
+    async def test_while_reading_is_paused(self, server: Server, key: str) -> None:
+        """The server reads nothing, and cannot see it; it is noticed."""
+        async with await H1Client.connect(server.address) as client:
+            await client.request(f"/raw?hold&key={key}", method="POST", headers={"Content-Length": str(64 * MIB)})
+            await send_until_it_stalls(client, 64 * MIB)
+            client.rst()
+            state = await server.until(key, cleaned=1)
+        assert "completed" not in state
+
+    async def test_behind_a_full_window(self, key: str) -> None:
+        """A FIN that waits behind bytes never arrives: the stall deadline ends the upload."""
+        server = Server("hypercorn", APP, body={"stall_timeout": 1.0})
+        try:
+            async with await H1Client.connect(server.address) as client:
+                await client.request(f"/raw?hold&key={key}", method="POST", headers={"Content-Length": str(64 * MIB)})
+                await send_until_it_stalls(client, 64 * MIB)
+                client.fin()
+                await server.until(key, chunks=1)
+                await asyncio.sleep(1.5)  # the deadline passes
+                await server.admin("go", key=key)
+                state = await server.until(key, cleaned=1)
+            assert "completed" not in state
+        finally:
+            server.stop()
+
+    @pytest.mark.parametrize("how", ["fin", "rst"])
+    @pytest.mark.parametrize("sent", [10, 300, 500_000])
+    async def test_no_file_is_left(self, server: Server, key: str, tmp_path: Path, how: str, sent: int) -> None:
+        """In the headers, at the start and amid a file that is saved."""
+        body = form((FILE, CONTENT))
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Content-Length": str(len(body))}
+        async with await H1Client.connect(server.address) as client:
+            await client.request(f"/save?key={key}&folder={tmp_path}", method="POST", headers=headers)
+            await send(client, body[:sent])
+            await server.until(key, started=1)
+            getattr(client, how)()
+            state = await server.until(key, cleaned=1)
+        assert "completed" not in state
+        await server.admin("written")
+        assert os.listdir(tmp_path) == []
+
+
+class TestAnswers:
+    """Refusals that a client can read."""
+
+    async def test_an_early_refusal(self, server: Server) -> None:
+        """A client that sends 20 MiB before it reads gets the answer, and not a reset."""
+        async with httpx.AsyncClient(timeout=DEADLINE) as client:
+            answer = await client.post(url(server, "/refuse"), content=CONTENT * 20)
+            assert (answer.status_code, answer.json()["error"]) == (413, "file_too_large")
+            assert answer.headers["connection"] == "close"
+
+    async def test_a_limit_without_a_length(self, start_server: Callable[..., Server], server: Server) -> None:
+        """A chunked body is counted."""
+        limited = start_server(server.kind, APP, limit=MIB)
+
+        async def body() -> Any:
+            for _ in range(8):
+                yield CONTENT
+
+        async with httpx.AsyncClient(timeout=DEADLINE) as client:
+            answer = await client.post(url(limited, "/raw?key=x"), content=body())
+            assert (answer.status_code, answer.json()["error"]) == (413, "body_too_large")
+
+    async def test_a_byte_at_a_time(self, start_server: Callable[..., Server], server: Server) -> None:
+        """A client that keeps its connection busy with next to nothing is ended."""
+        strict = start_server(server.kind, APP, body={"min_rate": 10_000.0, "rate_window": 0.3})
+        async with await H1Client.connect(strict.address) as client:
+            await client.request("/raw?key=slow", method="POST", headers={"Content-Length": "100000"})
+            answering = asyncio.ensure_future(client.response())
+            while not answering.done():
+                await send(client, b"x")
+                await asyncio.wait([answering], timeout=0.02)
+            response = await answering
+            assert (response.status, response.headers["connection"]) == (408, "close")
+            assert b"upload_timeout" in await client.body()
+
+    async def test_silence(self, start_server: Callable[..., Server], server: Server) -> None:
+        """A client that sends nothing is ended by the idle limit."""
+        strict = start_server(server.kind, APP, body={"idle_timeout": 0.3})
+        async with await H1Client.connect(strict.address) as client:
+            await client.request("/raw?key=silent", method="POST", headers={"Content-Length": "100000"})
+            assert (await client.response()).status == 408
