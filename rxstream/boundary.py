@@ -19,10 +19,31 @@ from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, as_failure
 from rxstream.worker import Released
 
-__all__ = ["Boundary"]
+__all__ = ["Boundary", "Source"]
 
 T = TypeVar("T")
 logger = logging.getLogger("rxstream")
+
+
+class Source(Observable[T]):
+    """An Observable of ours: it never pushes while it is subscribed to, and pushes one item at a time.
+
+    So a boundary subscribes to it right on the event loop, without a thread, and without the observer that RxPY puts
+    in between: that one guards against signals after the end, as a boundary does, and costs a call for each item.
+    """
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribes an observer, or callbacks."""
+        if isinstance(on_next, Boundary):
+            return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
+        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
 
 class Boundary(Generic[T]):
@@ -57,7 +78,7 @@ class Boundary(Generic[T]):
     def connect(self, loop: asyncio.AbstractEventLoop | None, base: abc.SchedulerBase | None = None) -> None:
         """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once."""
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
-        if self._scheduler.blocks:
+        if self._scheduler.blocks and not isinstance(self._source, Source):
             self._scheduler.run_off_loop(self._subscribe)
         else:
             self._subscribe()

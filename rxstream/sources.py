@@ -10,12 +10,13 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Final, TypeVar, cast
+from functools import partial
+from typing import Final, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxstream.boundary import Boundary
+from rxstream.boundary import Boundary, Source
 from rxstream.demand import DemandScheduler
 from rxstream.errors import RxStreamError, as_failure
 from rxstream.loops import start_task
@@ -85,27 +86,7 @@ def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]
             return Disposable()
         return start_task(lambda: _pump(make, observer, None), loop, contextvars.copy_context(), set())
 
-    return _Source(subscribe)
-
-
-class _Source(Observable[T]):
-    """An Observable that pushes right into a boundary that subscribes to it, with no observer of RxPY's in between.
-
-    That one guards against signals after the end, which a boundary does by itself, and costs a call for each item.
-    """
-
-    def subscribe(
-        self,
-        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
-    ) -> abc.DisposableBase:
-        """Subscribes an observer, or callbacks."""
-        if isinstance(on_next, Boundary):
-            return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
-        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+    return Source(subscribe)
 
 
 async def _pump(
@@ -123,13 +104,13 @@ async def _pump(
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        await _end(scheduler, observer.on_error, as_failure(error))
+        await _end(scheduler, observer, as_failure(error))
     except _ObserverFailed as failure:
         _report(failure.error)
     except Exception as error:  # the source's failure, whatever it is
-        await _end(scheduler, observer.on_error, error)
+        await _end(scheduler, observer, error)
     else:
-        await _end(scheduler, observer.on_completed)
+        await _end(scheduler, observer)
     finally:
         if iterator is not None and hasattr(iterator, "aclose"):
             await iterator.aclose()
@@ -172,17 +153,22 @@ async def _move(iterator: AsyncIterator[T], observer: abc.ObserverBase[T]) -> No
             left = await turns.take()
 
 
-async def _end(scheduler: DemandScheduler | None, signal: Callable[..., object], *error: Exception) -> None:
+async def _end(
+    scheduler: DemandScheduler | None, observer: abc.ObserverBase[T], error: Exception | None = None
+) -> None:
     """Sends the terminal."""
+    signal = observer.on_completed if error is None else partial(observer.on_error, error)
     try:
         if scheduler is None:
-            signal(*error)
-        elif scheduler.blocks:
+            signal()
+        elif scheduler.blocks and not isinstance(observer, Boundary):
             # Operators such as `take_last` send all they have at the end, `concat` and `catch` go on with the next
             # source: only a thread can wait amid that.
-            await scheduler.push_off_loop(signal, *error)
+            await scheduler.push_off_loop(signal)
+        elif isinstance(observer, Boundary):
+            signal()  # takes no place
         else:
-            await scheduler.push(signal, *error)
+            await scheduler.push(signal)
     except Exception as failure:
         if scheduler is None:
             _report(failure)
