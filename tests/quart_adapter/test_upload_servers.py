@@ -86,22 +86,24 @@ class TestClients:
         return path
 
     @curl
-    @pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+    @pytest.mark.parametrize(
+        ("server", "version"),
+        [("hypercorn", "--http1.1"), ("hypercorn", "--http2-prior-knowledge"), ("uvicorn", "--http1.1")],
+        indirect=["server"],
+    )
     async def test_curl(self, server: Server, file: Path, version: str) -> None:
         """A file and a field, over both versions of HTTP, with and without a length."""
-        if version != "--http1.1" and server.kind == "uvicorn":
-            pytest.skip("uvicorn has no HTTP/2")
         for extra in ([], ["-H", "Transfer-Encoding: chunked"] if version == "--http1.1" else ["-H", "Expect:"]):
             parts = ["-F", f"file=@{file}", "-F", "text=hello"]
             told = json.loads(await run("curl", "-s", version, *extra, *parts, url(server, "/form")))
             assert told[0] == ["file", "café 1.bin", MIB, DIGEST]
             assert told[1][:3] == ["text", None, 5]
 
-    @pytest.mark.parametrize("http2", [False, True])
+    @pytest.mark.parametrize(
+        ("server", "http2"), [("hypercorn", False), ("hypercorn", True), ("uvicorn", False)], indirect=["server"]
+    )
     async def test_httpx(self, server: Server, http2: bool) -> None:
         """Fields before files, as it sends them."""
-        if http2 and server.kind == "uvicorn":
-            pytest.skip("uvicorn has no HTTP/2")
         async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=DEADLINE) as client:
             files = {"file": ("café.bin", CONTENT, "image/png")}
             answer = await client.post(url(server, "/form"), files=files, data={"text": "hello"})
