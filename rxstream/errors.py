@@ -47,7 +47,7 @@ class DecodeError(RxStreamError):
     """
 
     def __init__(self, message: str, *, position: int) -> None:
-        super().__init__(f"at {position}: {message}")
+        super().__init__(message)  # which names the place itself, as people count
         self.position = position
 
 

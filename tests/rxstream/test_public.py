@@ -95,7 +95,7 @@ def test_the_tree_of_errors() -> None:
     assert EncodeError("bad", index=3).index == 3
     assert str(EncodeError("bad", index=3)) == "item 3: bad"
     assert DecodeError("bad", position=4).position == 4
-    assert str(DecodeError("bad", position=4)) == "at 4: bad"
+    assert str(DecodeError("line 5 is bad", position=4)) == "line 5 is bad"
 
 
 def test_statistics_have_the_documented_fields() -> None:

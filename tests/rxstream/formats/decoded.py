@@ -30,9 +30,7 @@ def run(make: Make, chunks: Iterable[bytes]) -> Outcome:
     if error is None:
         return items, None
     assert error.position == len(items)
-    prefix = f"at {error.position}: "
-    assert str(error).startswith(prefix)
-    return items, (error.position, str(error).removeprefix(prefix))
+    return items, (error.position, str(error))
 
 
 def good(make: Make, body: bytes) -> list[Any]:
