@@ -89,7 +89,7 @@ async def sse(
         wait=False,
         head=head,
         heartbeat=streams.heartbeat if heartbeat == "default" else seconds("heartbeat", heartbeat),
-        on_error=_last_event(on_error),
+        on_error=_DEFAULT_LAST if on_error is None else _last_event(on_error),
     )
 
 
@@ -284,3 +284,6 @@ def _last_event(on_error: Callable[[Exception], Any] | None) -> Callable[[Except
             return b"event: error\ndata: the stream failed\n\n"
 
     return last
+
+
+_DEFAULT_LAST = _last_event(None)

@@ -76,7 +76,7 @@ class DemandScheduler(PeriodicScheduler):
         self.off_loop = False
         self.disposed = False
         self.waits = buffer.config.strategy == "suspend"
-        self.tasks: set[asyncio.Task[Any]] = set()  # those of our sources: a handful, each removes itself
+        self._tasks: set[asyncio.Task[Any]] | None = None  # those of our sources: a handful, each removes itself
         self._base = base
         self.fail = fail
         self._context = contextvars.copy_context()
@@ -261,7 +261,7 @@ class DemandScheduler(PeriodicScheduler):
         if asyncio._get_running_loop() is not self.loop or self.loop is None:
             return False
         task = asyncio.current_task()
-        if task is None or task not in self.tasks:
+        if task is None or task not in (self._tasks or ()):
             return False
         if self._parkers is None or not self.buffer.parked:
             self._parkers = Counter()
@@ -276,11 +276,16 @@ class DemandScheduler(PeriodicScheduler):
 
     # -- sources of ours
 
+    def _own_tasks(self) -> set[asyncio.Task[Any]]:
+        if self._tasks is None:
+            self._tasks = set()
+        return self._tasks
+
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> abc.DisposableBase:
         """Runs a source's coroutine as a task on the loop, and cancels it on dispose. From any thread."""
         if self.disposed or self.loop is None:
             return Disposable()
-        return start_task(main, self.loop, self._context, self.tasks, lambda: not self.disposed)
+        return start_task(main, self.loop, self._context, self._own_tasks(), lambda: not self.disposed)
 
     # -- the end
 
@@ -295,12 +300,12 @@ class DemandScheduler(PeriodicScheduler):
 
     async def cleaned_up(self) -> None:
         """Waits until the cancelled sources have run their cleanup; hardly longer than `CLEANUP_TIMEOUT`."""
-        await ended(self.tasks - {asyncio.current_task()})
+        await ended((self._tasks or set()) - {asyncio.current_task()})
 
     # -- within
 
     def _cancel_tasks(self) -> None:
-        for task in list(self.tasks):
+        for task in list(self._tasks or ()):
             if self.loop is not None:
                 cancel_task(self.loop, task)
 

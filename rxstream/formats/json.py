@@ -15,6 +15,7 @@ import msgspec
 
 from rxstream.formats.base import Refused
 from rxstream.formats.json_check import find_fault, names_of, scan
+from rxstream.formats.json_columns import PlainColumns
 from rxstream.formats.json_hooks import encodable, is_model
 from rxstream.formats.json_models import model_json
 
@@ -49,6 +50,7 @@ class JSONWriter:
             raise ValueError(f'nan must be "refuse" or "null", not {nan!r}')
         self._nan = nan == "refuse"
         self._encoder, self._packer = _encoders(self._nan)
+        self._columns = PlainColumns()
         self._known_keys: frozenset[str] = frozenset()
         self._record_types: dict[type, bool] = {}
 
@@ -57,6 +59,8 @@ class JSONWriter:
         if not isinstance(items, list | tuple):
             items = list(items)
         encoded = self._encoder.encode_lines(items)
+        if self._columns.plain(items):
+            return encoded
         if _count(encoded, b"\n") != len(items) or b"\r" in encoded:  # a Raw that is laid out over lines
             return b"".join(map(self.line, items))
         self._check(items, encoded)
@@ -75,7 +79,8 @@ class JSONWriter:
         if not isinstance(items, list | tuple):
             items = list(items)
         encoded = self._encoder.encode(items)
-        self._check(items, encoded)
+        if not self._columns.plain(items):
+            self._check(items, encoded)
         return encoded
 
     def _check(self, items: Sequence[Any], encoded: bytes) -> None:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from rxstream.formats.base import Encoder, Serialize, T
 from rxstream.formats.json import JSONWriter, NaN, explain_json
@@ -92,26 +92,38 @@ class SSEEncoder(Encoder[T]):
 
     def __init__(self, serialize: Serialize[T] | None = None, *, nan: NaN = "refuse") -> None:
         super().__init__(serialize)
-        self._json = JSONWriter(nan=nan)
+        if nan not in get_args(NaN):
+            raise ValueError(f'nan must be "refuse" or "null", not {nan!r}')
+        self._nan: NaN = nan
+        self._writer: JSONWriter | None = None  # most of the streams that wait for their first event never need one
 
     def _batch(self, items: Sequence[Any]) -> bytes:
+        if len(items) == 1:
+            return self._event(items[0])
         for kind in set(map(type, items)):
             if issubclass(kind, ServerSentEvent | str):
                 return b"".join(map(self._event, items))
         # Values only: one line each, so that the lines' ends become the events' ends.
-        return b"data: " + self._json.lines(items)[:-1].replace(b"\n", b"\n\ndata: ") + b"\n\n"
+        return b"data: " + self._json().lines(items)[:-1].replace(b"\n", b"\n\ndata: ") + b"\n\n"
+
+    def _json(self) -> JSONWriter:
+        if self._writer is None:
+            self._writer = JSONWriter(nan=self._nan)
+        return self._writer
 
     def _event(self, item: Any) -> bytes:
+        if type(item) is str:
+            return _text(item)
         if isinstance(item, ServerSentEvent):
             return item._encoded or self._encode(item)
         if isinstance(item, str):
             return _lines(b"data: ", item) + b"\n"
-        return b"data: " + self._json.line(item) + b"\n"
+        return b"data: " + self._json().line(item) + b"\n"
 
     def _encode(self, event: ServerSentEvent) -> bytes:
         head = _head(event)
         if not isinstance(event.data, str):
-            return head + b"data: " + self._json.line(event.data) + b"\n"
+            return head + b"data: " + self._json().line(event.data) + b"\n"
         encoded = head + _lines(b"data: ", event.data) + b"\n"
         object.__setattr__(event, "_encoded", encoded)
         return encoded
@@ -134,6 +146,19 @@ def _head(event: ServerSentEvent) -> bytes:
     if event.retry is not None:
         parts.append(b"retry: %d\n" % event.retry)
     return b"".join(parts)
+
+
+_recent: tuple[str, bytes] = ("", b"data: \n\n")
+
+
+def _text(text: str) -> bytes:
+    """The event of a text; the last one is kept, since one text often goes to many streams, one after the other."""
+    global _recent
+    known, encoded = _recent
+    if known is not text:
+        encoded = _lines(b"data: ", text) + b"\n"
+        _recent = text, encoded
+    return encoded
 
 
 def _lines(prefix: bytes, text: str) -> bytes:
