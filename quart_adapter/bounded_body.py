@@ -36,6 +36,25 @@ SMALL: Final = 4096
 Mode = Literal["pause", "collect", "late", "discard"]
 
 
+class _Signal:
+    """Wakes whoever waits at this moment. Hardly any request has somebody who does: so no event is made before."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+
 class BoundedBody(Body):
     """A body that pauses its client.
 
@@ -68,8 +87,8 @@ class BoundedBody(Body):
         self._size = 0
         self._mode: Mode = "pause"
         self._reading = False
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
+        self._arrived = _Signal()
+        self._room = _Signal()
         self._taken_at = 0.0
         self._waited = 0.0  # seconds that readers waited for the client, and the bytes that came, in this rate window
         self._came = 0
@@ -137,7 +156,6 @@ class BoundedBody(Body):
             if left <= 0:
                 self._fail(UploadError(408, "upload_timeout", "nobody took the body's bytes in time"))
                 return
-            self._room.clear()
             try:
                 async with asyncio.timeout(None if (tick := min(PROBE if peer else inf, left)) == inf else tick):
                     await self._room.wait()
@@ -197,7 +215,6 @@ class BoundedBody(Body):
         try:
             async with asyncio.timeout(seconds):
                 while not (self.whole or self.gone) and self.received < most:
-                    self._arrived.clear()
                     await self._arrived.wait()
         except TimeoutError:
             pass  # the caller looks at `whole`
@@ -226,7 +243,6 @@ class BoundedBody(Body):
     async def _wait_for_data(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._arrived.clear()
         try:
             async with asyncio.timeout(self.limits.idle_timeout):
                 await self._arrived.wait()
