@@ -18,6 +18,7 @@ from weakref import ref
 from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import ServiceUnavailable
 
+from quart_adapter.connection import request_task
 from quart_adapter.errors import StreamCutOff
 from rxstream.errors import RxStreamError
 from rxstream.formats import Encoder
@@ -108,6 +109,7 @@ class StreamBody(ResponseBody):
     """
 
     __slots__ = (  # there are thousands of them
+        "_active",
         "_boundary",
         "_chunks",
         "_context",
@@ -157,6 +159,7 @@ class StreamBody(ResponseBody):
         self._timer: asyncio.TimerHandle | None = None
         self._since = loop.time()  # when the last chunk was handed over
         self._sending = False
+        self._active = False  # whether the task is in here, and not in the handler's code
         self._run = 0  # chunks since other tasks last had a turn
         self._run_began = self._since
         self._stopping = False
@@ -168,8 +171,9 @@ class StreamBody(ResponseBody):
         """Subscribes. With `wait`, not before the first item, or the end, is there: a failure until then is the
         handler's, and so has a status. Without, only a failure that comes at once is."""
         self._streams.opened(self)
-        if self._task is not None:
-            self._task.add_done_callback(partial(_abandon, ref(self)))  # the handler's end is the response's
+        if (task := request_task() or self._task) is not None:
+            task.add_done_callback(partial(_abandon, ref(self)))  # the end of the request is the stream's
+        self._active = True
         try:
             await self._boundary.open()
             if wait:
@@ -183,6 +187,8 @@ class StreamBody(ResponseBody):
             if self._uncancelled():  # by `stop`, out of a source that takes long to be subscribed to
                 raise ServiceUnavailable("the server stops") from None
             raise
+        finally:
+            self._active = False
         if self._encoder.failure is not None:
             raise self._encoder.failure
         if self._boundary.error is not None and self._encoder.count == len(self._boundary.buffer) == 0:
@@ -191,7 +197,11 @@ class StreamBody(ResponseBody):
     # -- the response
 
     async def __aenter__(self) -> StreamBody:
+        if self._cut is not None and self._on_error is None:
+            self.abandon()
+            raise self._cut
         self._task = asyncio.current_task()
+        self._active = True
         self._since = self._time()
         self._watch()
         return self
@@ -205,6 +215,7 @@ class StreamBody(ResponseBody):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._active = False
         await self.aclose()
         if isinstance(error, asyncio.CancelledError) and self._uncancelled():
             assert self._cut is not None
@@ -232,7 +243,7 @@ class StreamBody(ResponseBody):
         """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
         self._stopping = True
         self._boundary.poke()
-        asyncio.get_running_loop().call_later(grace, self._cut_off, "the server stopped")
+        asyncio.get_running_loop().call_later(grace, _cut_off, ref(self), "the server stopped")
 
     # -- chunks
 
@@ -302,6 +313,8 @@ class StreamBody(ResponseBody):
 
     def _last(self) -> bytes | None:
         self._over = True
+        if self._boundary.buffer.disposed:  # or a part would look like the whole
+            raise StreamCutOff("the stream was closed before it was sent")
         if self._boundary.error is not None:
             raise self._boundary.error
         return self._encoder.finish() or None
@@ -327,7 +340,7 @@ class StreamBody(ResponseBody):
         left = self._since + limit - self._time()
         if left <= 0:
             if self._sending:
-                self._cut_off(f"the client took nothing for {limit} s")
+                self.cut_off(f"the client took nothing for {limit} s")
                 return
             self._boundary.poke()
             left = limit
@@ -335,10 +348,12 @@ class StreamBody(ResponseBody):
         if again < inf:
             self._timer = asyncio.get_running_loop().call_later(again, self._watch)
 
-    def _cut_off(self, reason: str) -> None:
+    def cut_off(self, reason: str) -> None:
+        """Ends the response as a failure: now if it is being sent, else as soon as it would be."""
         if self._task is not None and not self._task.done() and self._streams.has(self):
             self._cut = StreamCutOff(reason)
-            self._task.cancel()
+            if self._active:  # or the task is in the handler's own code, which is none of ours
+                self._task.cancel()
 
     def _uncancelled(self) -> bool:
         """Takes a cancellation back that was ours, out of a wait that had no other end."""
@@ -353,6 +368,13 @@ def _slices(chunk: bytes) -> Iterator[bytes]:
     return (chunk[start : start + CHUNK] for start in range(0, len(chunk), CHUNK))
 
 
-def _abandon(body: ref[StreamBody], _: object) -> None:
+def _abandon(body: ref[StreamBody], task: asyncio.Task[Any]) -> None:
+    """The task is over. Without an `RxStream` it may have been one within the handler: then only its failure counts."""
     if (living := body()) is not None:
-        living.abandon()
+        if request_task() is task or task.cancelled() or task.exception() is not None:
+            living.abandon()
+
+
+def _cut_off(body: ref[StreamBody], reason: str) -> None:
+    if (living := body()) is not None:
+        living.cut_off(reason)

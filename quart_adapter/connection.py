@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from quart_adapter.bounded_body import BoundedBody
 from quart_adapter.peer import Peer
@@ -13,7 +15,17 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
     from quart.wrappers import Request
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "request_task"]
+
+_request_task: ContextVar[ref[asyncio.Task[Any]] | None] = ContextVar("request_task", default=None)
+
+
+def request_task() -> asyncio.Task[Any] | None:
+    """The task that answers the current request, also as seen from tasks and threads that its handler makes."""
+    # Weak, since a source's context outlives the request, and must not keep it and so itself alive.
+    task = _request_task.get()
+    return None if task is None else task()
+
 
 SHORT: Final = 256 * 1024
 """Bytes of a body that are waited for before an error is answered, so that the connection can stay open."""
@@ -67,6 +79,7 @@ def bounded(connection_class: type[Any]) -> type[Any]:
 
         async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
             self._handler = self._track()
+            _request_task.set(None if self._handler is None else ref(self._handler))
             body = request.body
             if not isinstance(body, BoundedBody):
                 await super().handle_request(request, send)

@@ -71,6 +71,7 @@ class RxStream:
         self.body = body or BodyLimits()
         self._patch_hypercorn = patch_hypercorn
         self._live: WeakSet[StreamBody] = WeakSet()  # weak: a response that is never sent ends by being let go
+        self._app_name: str | None = None
         self._stopped = False
         self._restore: list[Callable[[], object]] = []
         if app is not None:
@@ -80,6 +81,9 @@ class RxStream:
         """Sets an app up; once, before it serves."""
         if "rxstream" in app.extensions:
             raise RuntimeError("this app has an RxStream already")
+        if self._app_name is not None:
+            raise RuntimeError(f"this RxStream serves the app {self._app_name!r}; make one for each app")
+        self._app_name = app.name
         app.extensions["rxstream"] = self
         app.request_class = bounded_request(app.request_class, self.body)
         app.asgi_http_class = bounded(app.asgi_http_class)

@@ -104,7 +104,8 @@ async def response(
     """Streams bytes as they are.
 
     Args:
-        stream: Bytes-likes. Text is refused: it has no bytes of its own.
+        stream: Bytes-likes. Text is refused: it has no bytes of its own. They are kept until they are sent: do not
+            reuse a bytearray or a memoryview's buffer (`readinto`), yield `bytes` of it.
         content_type: The `Content-Type` header.
         headers: More headers.
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `download` preset
@@ -139,7 +140,7 @@ async def download(
     """Streams bytes as a file that the browser saves.
 
     Args:
-        stream: Bytes-likes.
+        stream: Bytes-likes, each kept until it is sent.
         filename: The name to save under; made safe, and sent as RFC 6266 says, non-ASCII included.
         content_type: The `Content-Type` header.
         size: The number of bytes, if it is known: the `Content-Length`, from which clients draw their progress.

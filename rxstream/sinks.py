@@ -167,6 +167,9 @@ class AsyncStream(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         """The next item.
 
+        Cancelled, as by a timeout around it, it ends the stream: for a timeout that does not, use the `timeout`
+        operator, or wait for one pending task.
+
         Raises:
             StopAsyncIteration: The stream has completed, or was closed.
             Exception: What the stream failed with.
