@@ -22,9 +22,15 @@ unexport PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: test test-main test-3.13 lint demo bench wheel suite clean
+.PHONY: test tools test-main test-3.13 lint demo bench wheel suite clean
 
-test: lint test-main test-3.13
+# What the tests run beside Python.
+TOOLS = chromium node redis-server
+
+test: tools lint test-main test-3.13
+
+tools:
+	@scripts/install-tools $(TOOLS)
 
 lint: .venv/.extra-dev
 	.venv/bin/ruff check .

@@ -18,7 +18,7 @@ from quart_adapter.headers import (
     event_stream_headers,
     merge_headers,
 )
-from rxstream.buffer import BufferLike, resolve_buffer
+from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.formats import CSVEncoder, Encoder, JSONArrayEncoder, NDJSONEncoder, ServerSentEvent, SSEEncoder
 from rxstream.sinks import AsyncBoundary
 from rxstream.sources import from_async_iterable

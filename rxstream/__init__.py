@@ -1,7 +1,8 @@
 """Bounded buffers and real backpressure for Rx pipelines."""
 
 from rxstream import operators
-from rxstream.buffer import BUFFER_PRESETS, BufferConfig, BufferStatistics
+from rxstream.buffer import BufferStatistics
+from rxstream.buffer_config import BUFFER_PRESETS, BufferConfig
 from rxstream.concurrency import for_each
 from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError
 from rxstream.formats import ReceivedEvent, ServerSentEvent

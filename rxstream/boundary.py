@@ -14,7 +14,8 @@ from typing import Generic, TypeVar, cast
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxstream.buffer import Buffer, BufferConfig
+from rxstream.buffer import Buffer
+from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, as_failure
 from rxstream.worker import Released

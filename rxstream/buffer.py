@@ -8,101 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
-from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = [
-    "BUFFER_PRESETS",
-    "MAX_CAPACITY",
-    "Buffer",
-    "BufferConfig",
-    "BufferLike",
-    "BufferStatistics",
-    "Strategy",
-    "resolve_buffer",
-]
+from rxstream.buffer_config import BufferConfig, Strategy
+
+__all__ = ["Buffer", "BufferObserver", "BufferStatistics"]
 
 T = TypeVar("T")
-Strategy: TypeAlias = Literal["sliding", "dropping", "suspend"]
-
-MAX_CAPACITY: Final = 1_000_000
-"""The largest capacity that may be asked for: a buffer is a bound, and a bound that is never met is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class BufferConfig:
-    """How many items a boundary keeps, and what becomes of an item that finds it full.
-
-    Args:
-        capacity: Items, from 1 to `MAX_CAPACITY`.
-        strategy: `"sliding"` drops the oldest item, `"dropping"` drops the incoming one, `"suspend"` makes the
-            source wait and drops nothing.
-
-    Raises:
-        TypeError: The capacity is no `int` (a `bool` is none), or the strategy no `str`.
-        ValueError: The capacity is out of range, or the strategy unknown.
-
-    Example:
-        >>> BufferConfig(3, "sliding")
-        BufferConfig(capacity=3, strategy='sliding')
-    """
-
-    capacity: int
-    strategy: Strategy
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.capacity, int) or isinstance(self.capacity, bool):
-            raise TypeError(f"capacity must be an int, not {self.capacity!r}")
-        if not 1 <= self.capacity <= MAX_CAPACITY:
-            raise ValueError(f"capacity must be from 1 to {MAX_CAPACITY}, not {self.capacity}")
-        if not isinstance(self.strategy, str):
-            raise TypeError(f"strategy must be a str, not {self.strategy!r}")
-        if self.strategy not in get_args(Strategy):
-            raise ValueError(f"strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}")
-
-
-BUFFER_PRESETS: Final[Mapping[str, BufferConfig]] = MappingProxyType(
-    {
-        "sse": BufferConfig(64, "sliding"),
-        "download": BufferConfig(256, "suspend"),
-        "export": BufferConfig(128, "suspend"),
-        "import": BufferConfig(64, "suspend"),
-    }
-)
-"""The buffers that can be asked for by name."""
-
-BufferLike: TypeAlias = str | BufferConfig | Mapping[str, Any]
-"""A preset's name, a `BufferConfig`, or a mapping that overrides parts of the preset of the place it is given to."""
-
-
-def resolve_buffer(buffer: BufferLike | None, default: str) -> BufferConfig:
-    """Turns whatever may be given as a buffer into a `BufferConfig`.
-
-    Args:
-        buffer: A preset's name, a config, a mapping such as `{"capacity": 8}`, or None for the default.
-        default: The preset that a mapping overrides.
-
-    Raises:
-        TypeError: It is none of these, or a mapping with a key that is not `capacity` or `strategy`.
-        ValueError: No preset has that name, or a part is out of range.
-    """
-    if buffer is None:
-        return BUFFER_PRESETS[default]
-    if isinstance(buffer, BufferConfig):
-        return buffer
-    if isinstance(buffer, str):
-        if buffer not in BUFFER_PRESETS:
-            raise ValueError(f"no buffer preset {buffer!r}; there are {', '.join(BUFFER_PRESETS)}")
-        return BUFFER_PRESETS[buffer]
-    if isinstance(buffer, Mapping):
-        if unknown := set(buffer) - {"capacity", "strategy"}:
-            raise TypeError(f"a buffer has a capacity and a strategy, not {', '.join(sorted(map(repr, unknown)))}")
-        return replace(BUFFER_PRESETS[default], **buffer)
-    raise TypeError(f"a buffer is a preset's name, a BufferConfig or a mapping, not {buffer!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +44,29 @@ class BufferStatistics:
     delivered: int
     dropped: int
     discarded: int
+
+
+class BufferObserver(Protocol):
+    """Is told what becomes of a buffer's items and producers, as it happens: for metrics, and for pictures of a stream.
+
+    Each method is called with the buffer's lock held, so that the order is that of the events: it returns at once, does
+    not touch the buffer, and does not raise.
+    """
+
+    def suspended(self) -> None:
+        """A producer waits for room, and none did before."""
+
+    def resumed(self) -> None:
+        """No producer waits any more."""
+
+    def dropped(self, item: Any) -> None:
+        """The strategy sacrificed an item."""
+
+    def discarded(self, item: Any) -> None:
+        """An item was in the buffer, or came, when the stream was over."""
+
+    def taken(self, count: int) -> None:
+        """The consumer took so many items, at least one."""
 
 
 @dataclass(slots=True)
@@ -168,9 +107,11 @@ class Buffer(Generic[T]):
         "_hooking",
         "_in_hand",
         "_lock",
+        "_observers",
         "_on_dropped",
         "_on_hook_error",
         "_parked",
+        "_stalled",
         "_suspend",
         "_waiting",
         "_watching",
@@ -198,6 +139,8 @@ class Buffer(Generic[T]):
         self._on_dropped = on_dropped
         self._on_hook_error = on_hook_error
         self._hooking: dict[int, deque[T]] = {}
+        self._observers: tuple[BufferObserver, ...] = ()
+        self._stalled = False  # as the observers know it
         self._ended = self._disposed = False
         self._high_water = self._delivered = self._dropped = self._discarded = 0
 
@@ -218,6 +161,15 @@ class Buffer(Generic[T]):
     def parked(self) -> int:
         """Items that it keeps beyond its capacity."""
         return self._parked
+
+    def attach(self, observer: BufferObserver) -> None:
+        """Has an observer told of all that happens from here on; it stays for the buffer's life."""
+        with self._lock:
+            self._observers += (observer,)
+            if self._stalled:
+                observer.suspended()
+            else:
+                self._note_waiting()
 
     # -- the producers' side
 
@@ -257,6 +209,8 @@ class Buffer(Generic[T]):
                 if self._counts is not None:
                     wakes = self._consumed(1)
             self._dropped += 1
+            for observer in self._observers:
+                observer.dropped(victim)
         for wake in wakes:
             wake()
         self._show((victim,))
@@ -266,6 +220,7 @@ class Buffer(Generic[T]):
         """Counts and shows an item that came when the stream was over."""
         with self._lock:
             self._discarded += 1
+            self._note_discarded((item,))
         self._show((item,))
 
     def park(self, item: T) -> bool:
@@ -295,6 +250,7 @@ class Buffer(Generic[T]):
             if self._waiting is None:
                 self._waiting = deque()
             self._waiting.append(wake)
+            self._note_waiting()
             return True
 
     def watch(self, tell: Callable[[], object]) -> bool:
@@ -311,6 +267,7 @@ class Buffer(Generic[T]):
             if self._watching is None:
                 self._watching = []
             self._watching.append(tell)
+            self._note_waiting()
             return True
 
     def accept(self, item: T) -> bool:
@@ -334,6 +291,7 @@ class Buffer(Generic[T]):
                 return
             self.room.append(None)
             wakes = self._hand_over(1)
+            self._note_waiting()
         for wake in wakes:
             wake()
 
@@ -343,6 +301,7 @@ class Buffer(Generic[T]):
             for queue in (self._waiting, self._watching):
                 if queue is not None and wake in queue:
                     queue.remove(wake)
+                    self._note_waiting()
                     return True
             return False
 
@@ -357,6 +316,7 @@ class Buffer(Generic[T]):
             return
         with self._lock:
             wakes = self._told() + self._hand_over(1) if self.room else []
+            self._note_waiting()
         for wake in wakes:
             wake()
 
@@ -390,6 +350,8 @@ class Buffer(Generic[T]):
             wakes = self._reopen(consumed if self._suspend else count)
             if self._counts is not None:
                 wakes = wakes + self._consumed(consumed)
+            if self._observers:
+                self._note_taken(count)
         for wake in wakes:
             wake()
         return batch
@@ -402,6 +364,7 @@ class Buffer(Generic[T]):
             wakes = self._reopen(count if self._suspend else 0)
             if self._counts is not None:
                 wakes = wakes + self._consumed(count)
+            self._note_waiting()
         for wake in wakes:
             wake()
 
@@ -411,6 +374,7 @@ class Buffer(Generic[T]):
         with self._lock:
             self._delivered -= len(undelivered)
             self._discarded += len(undelivered)
+            self._note_discarded(undelivered)
         self._show(undelivered)
 
     # -- the end
@@ -435,6 +399,7 @@ class Buffer(Generic[T]):
             self.room.clear()
             wakes = [*self._told(), *(self._waiting or ()), *(count.wake for count in self._counts or ())]
             self._waiting = self._counts = None
+            self._note_waiting()
         for wake in wakes:
             wake()
         return first
@@ -445,6 +410,7 @@ class Buffer(Generic[T]):
             discarded = list(map(deque.popleft, repeat(self.items, len(self.items))))
             self._high_water = max(self._high_water, len(discarded))
             self._discarded += len(discarded)
+            self._note_discarded(discarded)
         self._show(discarded)
 
     def statistics(self) -> BufferStatistics:
@@ -505,6 +471,26 @@ class Buffer(Generic[T]):
                 self.room.pop()
                 wakes.append(self._waiting.popleft())
         return wakes
+
+    def _note_waiting(self) -> None:
+        """With the lock held: tells the observers when producers begin to wait, and when none does any more."""
+        if self._observers and (stalled := bool(self._waiting or self._watching)) != self._stalled:
+            self._stalled = stalled
+            for observer in self._observers:
+                if stalled:
+                    observer.suspended()
+                else:
+                    observer.resumed()
+
+    def _note_taken(self, count: int) -> None:
+        for observer in self._observers if count else ():
+            observer.taken(count)
+        self._note_waiting()
+
+    def _note_discarded(self, items: Iterable[T]) -> None:
+        for observer in self._observers:
+            for item in items:
+                observer.discarded(item)
 
     def _show(self, items: Iterable[T]) -> None:
         """Calls the hook, without recursion: what a hook drops by pushing is shown after it has returned."""

@@ -15,7 +15,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxstream.boundary import Boundary
-from rxstream.buffer import BufferConfig, BufferLike, Strategy, resolve_buffer
+from rxstream.buffer_config import BufferConfig, BufferLike, Strategy, resolve_buffer
 from rxstream.demand import DemandScheduler, as_action
 from rxstream.loops import call_soon
 from rxstream.sinks import AsyncBoundary, AsyncStream

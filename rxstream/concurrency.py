@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from reactivex import Observable
 
 from rxstream import loops
-from rxstream.buffer import BufferConfig, BufferLike
+from rxstream.buffer_config import BufferConfig, BufferLike
 from rxstream.sinks import AsyncBoundary, AsyncStream, to_async_iterable
 from rxstream.sources import from_async_iterable
 

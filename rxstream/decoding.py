@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rxstream.buffer import BufferConfig
+from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.formats.csv_decoder import CSVDecoder
 from rxstream.formats.csv_records import Dialect

@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar, cast
 from reactivex import Observable
 
 from rxstream.boundary import Boundary
-from rxstream.buffer import BufferConfig, BufferLike, BufferStatistics, resolve_buffer
+from rxstream.buffer import BufferStatistics
+from rxstream.buffer_config import BufferConfig, BufferLike, resolve_buffer
 from rxstream.loops import call_on
 
 __all__ = ["AsyncBoundary", "AsyncStream", "to_async_iterable"]

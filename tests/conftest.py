@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -31,6 +33,20 @@ def start_server() -> Iterator[Callable[..., Server]]:
 def server(request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
     """The servers that everything must hold on."""
     return start_server(request.param)
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """Finds a program that `make test` installs where it may; where it is not, the test is skipped, but not in CI."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None and os.environ.get("CI") != "true":
+            pytest.skip(f"{name} is not installed")
+        assert path is not None, f"{name} is not installed: scripts/install-tools has to see to it"
+        return path
+
+    return find
 
 
 @pytest.fixture

@@ -26,13 +26,13 @@ exec {python} "$@"
 def run(tmp_path: Path) -> Run:
     """Runs a script in an empty folder; `programs` are stand-ins on PATH."""
 
-    def run(script: str, *arguments: str, **programs: str) -> subprocess.CompletedProcess[str]:
+    def run(script: str, *arguments: str, CI: str = "", **programs: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "bin").mkdir(exist_ok=True)
         for name, text in programs.items():
             program = tmp_path / "bin" / name.replace("_", "-")
             program.write_text(text)
             program.chmod(0o755)
-        environment = {"PATH": f"{tmp_path / 'bin'}:{os.defpath}", "HOME": str(tmp_path)}
+        environment = {"PATH": f"{tmp_path / 'bin'}:{os.defpath}", "HOME": str(tmp_path), "CI": CI}
         command = [str(SCRIPTS / script), *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
@@ -82,3 +82,25 @@ def test_no_python_at_all_says_what_to_do(run: Run) -> None:
     assert made.returncode == 1
     assert "3.11" in made.stderr
     assert "PYTHON=" in made.stderr
+
+
+APT = """#!/bin/sh
+echo "$1" >> asked
+if [ "$1" = install ]; then echo "#!/bin/sh" > bin/gadget; chmod +x bin/gadget; fi
+"""
+
+
+def test_a_tool_that_is_missing_is_installed_by_root(run: Run, tmp_path: Path) -> None:
+    """As root on Debian; one that is there costs nothing."""
+    there = run("install-tools", "sh", id="#!/bin/sh\necho 0\n", apt_get=APT)
+    assert (there.returncode, (tmp_path / "asked").exists()) == (0, False)
+    installed = run("install-tools", "sh", "gadget", id="#!/bin/sh\necho 0\n", apt_get=APT)
+    assert (installed.returncode, installed.stdout) == (0, "")
+    assert (tmp_path / "asked").read_text().split() == ["update", "install"]
+
+
+def test_a_tool_that_cannot_be_installed_is_named(run: Run) -> None:
+    """Aloud, and as a failure in CI."""
+    missing = run("install-tools", "gadget", id="#!/bin/sh\necho 1000\n", apt_get=APT)
+    assert (missing.returncode, "NOT FOUND: gadget" in missing.stdout) == (0, True)
+    assert run("install-tools", "gadget", id="#!/bin/sh\necho 1000\n", apt_get=APT, CI="true").returncode == 1

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rxstream.buffer import BUFFER_PRESETS, MAX_CAPACITY, Buffer, BufferConfig, Strategy, resolve_buffer
+from rxstream.buffer import Buffer
+from rxstream.buffer_config import BUFFER_PRESETS, MAX_CAPACITY, BufferConfig, Strategy, resolve_buffer
 from tests.rxstream.support import DEADLINE, STRATEGIES
 
 
@@ -385,6 +386,62 @@ class TestHook:
         assert len(counts) == 4 * 2000 - 1
 
 
+class Watcher:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.waiting = False
+        self.gone: list[int] = []
+        self.dropped_items = self.took = 0
+
+    def suspended(self) -> None:
+        assert not self.waiting
+        self.waiting = True
+
+    def resumed(self) -> None:
+        assert self.waiting
+        self.waiting = False
+
+    def dropped(self, item: int) -> None:
+        self.dropped_items += 1
+        self.gone.append(item)
+
+    def discarded(self, item: int) -> None:
+        self.gone.append(item)
+
+    def taken(self, count: int) -> None:
+        assert count
+        self.took += count
+
+
+class TestObservers:
+    def test_one_that_comes_late_learns_who_waits(self) -> None:
+        """An observer that is attached while a producer waits is told so at once, whether or not it is the first."""
+        buffer = make(1, "suspend")
+        buffer.offer(1)
+        buffer.wait(lambda: None)
+        first, second = Watcher(), Watcher()
+        buffer.attach(first)
+        buffer.attach(second)
+        assert first.waiting and second.waiting
+        buffer.take()
+        buffer.take()  # now the first batch is consumed, and the producer has its turn
+        assert not (first.waiting or second.waiting)
+
+    def test_one_that_withdraws_waits_no_more(self) -> None:
+        """The last producer that leaves the queue ends the wait, also one that only watches."""
+        buffer, watcher = make(1, "suspend"), Watcher()
+        buffer.attach(watcher)
+        buffer.offer(1)
+        calls: list[Callable[[], None]] = [lambda: None, lambda: None]
+        buffer.wait(calls[0])
+        buffer.watch(calls[1])
+        buffer.withdraw(calls[0])
+        assert watcher.waiting
+        buffer.withdraw(calls[1])
+        assert not watcher.waiting
+
+
 class BufferMachine(RuleBasedStateMachine):
     """Drives a buffer and a model of a few lines side by side, in any order of calls."""
 
@@ -395,13 +452,15 @@ class BufferMachine(RuleBasedStateMachine):
         super().__init__()
         self.shown: list[int] = []
         self.buffer = make(self.capacity, self.strategy, self.shown.append)
+        self.watcher = Watcher()
+        self.buffer.attach(self.watcher)
         self.held: list[int] = []  # the model: what is in the buffer,
         self.hand: list[int] = []  # what the consumer took and has not consumed,
         self.aside = 0  # places that are set aside for those who were woken,
         self.waiting: list[int] = []  # who waits,
         self.woken: list[int] = []  # and who was woken
         self.gone: list[int] = []  # what was dropped and discarded, in order
-        self.got = self.pushed = self.number = 0
+        self.got = self.given_back = self.pushed = self.number = 0
         self.over = self.disposed = False
 
     @property
@@ -488,6 +547,7 @@ class BufferMachine(RuleBasedStateMachine):
         """The consumer leaves with items in hand."""
         self.buffer.give_back(self.hand)
         self.gone += self.hand
+        self.given_back += len(self.hand)
         self.got -= len(self.hand)
         self.buffer.settle(len(self.hand))
         self.hand = []
@@ -542,7 +602,10 @@ class BufferMachine(RuleBasedStateMachine):
         assert found.dropped + found.discarded == len(self.gone) == len(self.shown)
         assert self.pushed == self.got + len(self.gone) + len(self.held)
         assert found.high_water <= self.capacity
-        assert self.shown == self.gone
+        assert self.shown == self.gone == self.watcher.gone
+        assert self.watcher.dropped_items == found.dropped
+        assert self.watcher.took == found.delivered + self.given_back
+        assert self.watcher.waiting == bool(self.waiting)
         if not self.over:
             assert len(self.buffer.room) == self.free
 

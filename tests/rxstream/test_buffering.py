@@ -14,7 +14,7 @@ from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, ThreadPo
 from reactivex.scheduler.eventloop import AsyncIOScheduler, AsyncIOThreadSafeScheduler
 from reactivex.subject import Subject
 
-from rxstream.buffer import BufferConfig
+from rxstream.buffer_config import BufferConfig
 from rxstream.buffering import with_buffer
 from rxstream.errors import BackpressureError
 from rxstream.sources import from_async_iterable

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rxstream.buffer import Buffer, BufferConfig, Strategy
+from rxstream.buffer import Buffer
+from rxstream.buffer_config import BufferConfig, Strategy
 
 
 @pytest.fixture(params=["suspend", "sliding", "dropping"])

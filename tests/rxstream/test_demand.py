@@ -21,7 +21,8 @@ from reactivex.subject import Subject
 from reactivex.testing import TestScheduler as VirtualScheduler
 
 from rxstream import demand, worker
-from rxstream.buffer import Buffer, BufferConfig
+from rxstream.buffer import Buffer
+from rxstream.buffer_config import BufferConfig
 from rxstream.buffering import with_buffer
 from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, RxStreamError

@@ -15,7 +15,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
-from rxstream.buffer import BufferConfig
+from rxstream.buffer_config import BufferConfig
 from rxstream.sinks import AsyncBoundary, to_async_iterable
 from rxstream.sources import from_async_iterable
 from tests.rxstream.support import DEADLINE, STRATEGIES, Counted, everything, first, numbers, stream_config, until
