@@ -3,6 +3,7 @@
 from quart_adapter.errors import StreamCutOff, UploadAborted, UploadError
 from quart_adapter.extension import RxStream
 from quart_adapter.headers import content_disposition, last_event_id
+from quart_adapter.info import StreamInfo
 from quart_adapter.limits import BodyLimits, MultipartLimits
 from quart_adapter.multipart import Part, from_multipart
 from quart_adapter.requests import from_request
@@ -14,6 +15,7 @@ __all__ = [
     "Part",
     "RxStream",
     "StreamCutOff",
+    "StreamInfo",
     "UploadAborted",
     "UploadError",
     "content_disposition",

@@ -20,6 +20,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from quart_adapter.connection import request_task
 from quart_adapter.errors import StreamCutOff
+from quart_adapter.info import StreamInfo
 from rxstream.errors import RxStreamError
 from rxstream.formats import Encoder
 from rxstream.formats.base import Refused
@@ -57,6 +58,7 @@ class BytesEncoder(Encoder[Any]):
     """
 
     content_type: ClassVar[str] = "application/octet-stream"
+    format: ClassVar[str] = "bytes"
 
     def __init__(self, size: int | None = None) -> None:
         super().__init__()
@@ -103,6 +105,7 @@ class StreamBody(ResponseBody):
         boundary: The stream.
         encoder: Turns its items into bytes; the only place that knows the format.
         streams: The app's settings and its live streams.
+        name: What it is called where streams are looked at.
         head: Bytes that go out at once.
         heartbeat: Seconds of silence after which a comment is sent; None for a format that has none.
         on_error: Turns a failure into the stream's last bytes; None: the response is cut off.
@@ -111,13 +114,17 @@ class StreamBody(ResponseBody):
     __slots__ = (  # there are thousands of them
         "_active",
         "_boundary",
+        "_bytes",
         "_chunks",
         "_context",
         "_cut",
         "_encoder",
         "_head",
         "_heartbeat",
+        "_loop",
+        "_name",
         "_on_error",
+        "_opened",
         "_over",
         "_pending",
         "_run",
@@ -128,7 +135,6 @@ class StreamBody(ResponseBody):
         "_streams",
         "_stride",
         "_task",
-        "_time",
         "_timer",
     )
 
@@ -138,14 +144,16 @@ class StreamBody(ResponseBody):
         encoder: Encoder[Any],
         streams: RxStream,
         *,
+        name: str | None = None,
         head: bytes = b"",
         heartbeat: float | None = None,
         on_error: Callable[[Exception], bytes] | None = None,
     ) -> None:
         self._boundary = boundary  # first: `__del__` needs it, whatever fails below
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._encoder = encoder
         self._streams = streams
+        self._name = name
         self._head = head
         self._heartbeat = heartbeat
         self._on_error = on_error
@@ -154,12 +162,12 @@ class StreamBody(ResponseBody):
         self._stride = 1  # items that make a chunk, learned from the last one
         self._over = False
         self._context = copy_context()
-        self._time = loop.time
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
-        self._since = loop.time()  # when the last chunk was handed over
+        self._opened = self._since = self._loop.time()  # when the last chunk was handed over
         self._sending = False
         self._active = False  # whether the task is in here, and not in the handler's code
+        self._bytes = 0
         self._run = 0  # chunks since other tasks last had a turn
         self._run_began = self._since
         self._stopping = False
@@ -202,7 +210,7 @@ class StreamBody(ResponseBody):
             raise self._cut
         self._task = asyncio.current_task()
         self._active = True
-        self._since = self._time()
+        self._since = self._loop.time()
         self._watch()
         return self
 
@@ -243,7 +251,18 @@ class StreamBody(ResponseBody):
         """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
         self._stopping = True
         self._boundary.poke()
-        asyncio.get_running_loop().call_later(grace, _cut_off, ref(self), "the server stopped")
+        self._loop.call_later(grace, _cut_off, ref(self), "the server stopped")
+
+    def info(self) -> StreamInfo:
+        """The stream at this moment."""
+        return StreamInfo(
+            self._name,
+            self._encoder.format,
+            self._loop.time() - self._opened,
+            self._encoder.count,
+            self._bytes,
+            self._boundary.buffer.statistics(),
+        )
 
     # -- chunks
 
@@ -251,9 +270,10 @@ class StreamBody(ResponseBody):
         if self._head:
             self._pending = iter((self._head,))
         while (chunk := next(self._pending, None) or await self._next()) is not None:
-            self._since = now = self._time()
+            self._since = now = self._loop.time()
             self._sending = True
             yield chunk
+            self._bytes += len(chunk)
             self._sending = False  # being asked for the next chunk is how one learns that the last one is sent
             self._run += 1
             if self._run >= TURN_CHUNKS or now - self._run_began >= TURN_SECONDS:
@@ -331,13 +351,13 @@ class StreamBody(ResponseBody):
     # -- time
 
     def _turn(self) -> None:
-        self._run, self._run_began = 0, self._time()
+        self._run, self._run_began = 0, self._loop.time()
 
     def _watch(self) -> None:
         """One timer for a stream: it looks at what the stream is at, and for how long."""
         limits = self._streams.send_timeout or inf, self._heartbeat or inf
         limit = limits[0] if self._sending else limits[1]
-        left = self._since + limit - self._time()
+        left = self._since + limit - self._loop.time()
         if left <= 0:
             if self._sending:
                 self.cut_off(f"the client took nothing for {limit} s")
@@ -346,7 +366,7 @@ class StreamBody(ResponseBody):
             left = limit
         again = min(left, *limits)  # by then it may be at the other
         if again < inf:
-            self._timer = asyncio.get_running_loop().call_later(again, self._watch)
+            self._timer = self._loop.call_later(again, self._watch)
 
     def cut_off(self, reason: str) -> None:
         """Ends the response as a failure: now if it is being sent, else as soon as it would be."""

@@ -15,6 +15,7 @@ from quart import Quart
 from quart_adapter import hypercorn_fixes
 from quart_adapter.bounded_body import bounded_request
 from quart_adapter.connection import bounded
+from quart_adapter.info import StreamInfo
 from quart_adapter.limits import BodyLimits
 
 if TYPE_CHECKING:
@@ -105,6 +106,14 @@ class RxStream:
     def live(self) -> int:
         """The number of streams that are open now."""
         return len(self._live)
+
+    def streams(self) -> list[StreamInfo]:
+        """What the streams that are open now are at, those first that have been open longest.
+
+        Example:
+            >>> [(stream.name, stream.items, stream.statistics.dropped) for stream in RxStream.of(app).streams()]
+        """
+        return sorted((body.info() for body in list(self._live)), key=lambda info: info.seconds, reverse=True)
 
     def stop(self) -> None:
         """Ends all streams: event streams at once, others after `shutdown_grace`. On the app's event loop."""

@@ -18,6 +18,7 @@ from quart_adapter.headers import (
     event_stream_headers,
     merge_headers,
 )
+from quart_adapter.info import stream_name
 from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.formats import CSVEncoder, Encoder, JSONArrayEncoder, NDJSONEncoder, ServerSentEvent, SSEEncoder
 from rxstream.sinks import AsyncBoundary
@@ -42,6 +43,7 @@ async def sse(
     heartbeat: float | Literal["default"] | None = "default",
     retry: int | None = None,
     headers: HeadersLike | None = None,
+    name: str | None = None,
 ) -> Response:
     """Streams items as server-sent events.
 
@@ -56,6 +58,8 @@ async def sse(
             vanished; None for none. Default: that of `RxStream`, 15.
         retry: Milliseconds that the client waits before it reconnects.
         headers: More headers; they win over the defaults.
+        name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
+            route's endpoint.
 
     Returns:
         A response that has subscribed already. When the client goes, the server stops or the stream ends, the
@@ -86,6 +90,7 @@ async def sse(
         merge_headers(event_stream_headers(), headers),
         buffer,
         "sse",
+        name=name,
         wait=False,
         head=head,
         heartbeat=streams.heartbeat if heartbeat == "default" else seconds("heartbeat", heartbeat),
@@ -100,6 +105,7 @@ async def response(
     headers: HeadersLike | None = None,
     buffer: BufferLike | None = "download",
     status: int = 200,
+    name: str | None = None,
 ) -> Response:
     """Streams bytes as they are.
 
@@ -111,6 +117,8 @@ async def response(
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `download` preset
             (256 items, suspend: the source waits for the client).
         status: The status code.
+        name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
+            route's endpoint.
 
     Returns:
         A response whose first item is there already. What is ready goes out as one chunk of up to about 64 KiB.
@@ -131,11 +139,18 @@ async def response(
     """
     own = Headers()
     own["Content-Type"] = check_content_type(content_type)
-    return await _stream(stream, BytesEncoder(), merge_headers(own, headers), buffer, "download", status=status)
+    return await _stream(
+        stream, BytesEncoder(), merge_headers(own, headers), buffer, "download", status=status, name=name
+    )
 
 
 async def download(
-    stream: Source, *, filename: str, content_type: str = "application/octet-stream", size: int | None = None
+    stream: Source,
+    *,
+    filename: str,
+    content_type: str = "application/octet-stream",
+    size: int | None = None,
+    name: str | None = None,
 ) -> Response:
     """Streams bytes as a file that the browser saves.
 
@@ -144,6 +159,8 @@ async def download(
         filename: The name to save under; made safe, and sent as RFC 6266 says, non-ASCII included.
         content_type: The `Content-Type` header.
         size: The number of bytes, if it is known: the `Content-Length`, from which clients draw their progress.
+        name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
+            route's endpoint.
 
     Raises:
         TypeError, ValueError: An argument is wrong.
@@ -164,7 +181,7 @@ async def download(
     headers = _file_headers(filename, content_type)
     if size is not None:
         headers["Content-Length"] = str(size)
-    return await _stream(stream, BytesEncoder(size), headers, "download", "download")
+    return await _stream(stream, BytesEncoder(size), headers, "download", "download", name=name)
 
 
 async def export(
@@ -174,6 +191,7 @@ async def export(
     format: Format = "json",
     serialize: Callable[[Any], Any] | None = None,
     columns: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> Response:
     """Streams items as a file of JSON, NDJSON or CSV; a slow client suspends the source.
 
@@ -183,6 +201,8 @@ async def export(
         format: `"json"` is one array, `"ndjson"` a line for each item, `"csv"` a header and a row for each item.
         serialize: Called with each item, gives what is encoded in its place.
         columns: The columns of the CSV, in order; default: those of the first item.
+        name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
+            route's endpoint.
 
     Raises:
         TypeError, ValueError: An argument is wrong, such as `columns` with another format than CSV.
@@ -204,7 +224,8 @@ async def export(
     encoder: Encoder[Any] = (
         CSVEncoder(columns, serialize=serialize) if format == "csv" else _SUFFIXES[format](serialize)
     )
-    return await _stream(items, encoder, _file_headers(filename, encoder.content_type), "export", "export")
+    headers = _file_headers(filename, encoder.content_type)
+    return await _stream(items, encoder, headers, "export", "export", name=name)
 
 
 async def _stream(
@@ -214,15 +235,17 @@ async def _stream(
     buffer: BufferLike | None,
     preset: str,
     *,
+    name: str | None,
     wait: bool = True,
     status: int = 200,
     **options: Any,
 ) -> Response:
     observable = _observable(source)
     config = resolve_buffer(buffer, preset)
+    name = stream_name(name)
     if has_request_context() and request.method == "HEAD":
         return _respond(b"", status, headers)  # the headers are all that is asked for: nothing is subscribed to
-    body = StreamBody(AsyncBoundary(observable, config), encoder, RxStream.of(current_app), **options)
+    body = StreamBody(AsyncBoundary(observable, config), encoder, RxStream.of(current_app), name=name, **options)
     try:
         await body.prepare(wait=wait)
     except BaseException:

@@ -37,6 +37,7 @@ class Encoder(ABC, Generic[T]):
 
     Attributes:
         content_type: The media type of the document.
+        format: The format's name, for people and for metrics.
         count: How many items were encoded so far, which is the index of the next one.
         failure: The `EncodeError` of the first item that could not be encoded, else None.
 
@@ -48,6 +49,7 @@ class Encoder(ABC, Generic[T]):
     """
 
     content_type: ClassVar[str]
+    format: ClassVar[str] = "other"
 
     def __init__(self, serialize: Serialize[T] | None = None) -> None:
         if serialize is not None and not callable(serialize):

@@ -47,6 +47,7 @@ class CSVEncoder(Encoder[T]):
     """
 
     content_type: ClassVar[str] = "text/csv; charset=utf-8"
+    format: ClassVar[str] = "csv"
 
     def __init__(
         self,

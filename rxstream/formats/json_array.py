@@ -31,6 +31,7 @@ class JSONArrayEncoder(Encoder[T]):
     """
 
     content_type: ClassVar[str] = "application/json"
+    format: ClassVar[str] = "json"
 
     def __init__(self, serialize: Serialize[T] | None = None, *, nan: NaN = "refuse") -> None:
         super().__init__(serialize)

@@ -30,6 +30,7 @@ class NDJSONEncoder(Encoder[T]):
     """
 
     content_type: ClassVar[str] = "application/x-ndjson"
+    format: ClassVar[str] = "ndjson"
 
     def __init__(self, serialize: Serialize[T] | None = None, *, nan: NaN = "refuse") -> None:
         super().__init__(serialize)

@@ -89,6 +89,7 @@ class SSEEncoder(Encoder[T]):
     """
 
     content_type: ClassVar[str] = "text/event-stream"
+    format: ClassVar[str] = "sse"
 
     def __init__(self, serialize: Serialize[T] | None = None, *, nan: NaN = "refuse") -> None:
         super().__init__(serialize)

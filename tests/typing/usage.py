@@ -16,6 +16,7 @@ from quart_adapter import (
     MultipartLimits,
     Part,
     RxStream,
+    StreamInfo,
     UploadAborted,
     UploadError,
     download,
@@ -114,6 +115,7 @@ def make_app() -> Quart:
     extension = RxStream(body=BodyLimits(buffer=65536, idle_timeout=None))
     extension.init_app(app)
     assert_type(extension.live, int)
+    assert_type(extension.streams(), list[StreamInfo])
 
     @app.get("/feed")
     async def feed() -> Response:
@@ -122,7 +124,7 @@ def make_app() -> Quart:
 
     @app.get("/ticks")
     async def ticks() -> Response:
-        return await sse(reactivex.interval(1.0), heartbeat=5.0, buffer="sse", headers={"X-Feed": "ticks"})
+        return await sse(reactivex.interval(1.0), heartbeat=5.0, buffer="sse", name="ticks")
 
     @app.get("/prices.csv")
     async def as_csv() -> Response:

@@ -1,0 +1,1 @@
+"""Metrics of streams: how many, how much, how fast, and what went wrong."""
