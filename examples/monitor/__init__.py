@@ -2,7 +2,10 @@
 
     sampler.py   asks the machine (psutil)
     store.py     keeps the samples (SQLite)
-    app.py       streams, exports and hands them out (Quart, rxstream, quart_adapter)
+    formats.py   what a sample in a file may hold, in each format
+    archive.py   keeps imported histories, each in a file of its own
+    imports.py   takes files in: upload, decoder, validation, batches
+    app.py       the routes (Quart, rxstream, quart_adapter)
     static/      draws them (no build step, nothing from elsewhere)
 
 `python -m examples.monitor` serves it.

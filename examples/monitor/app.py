@@ -8,47 +8,68 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
+from urllib.parse import urlsplit
 
 import msgspec
-from quart import Quart, Response, request
+from quart import Quart, Response, abort, request
 from reactivex import Subject
 
 from quart_adapter import RxStream, download, export, last_event_id, sse
 from rxstream import ServerSentEvent, to_async_iterable
 
+from .archive import Archive, History
+from .imports import Imports
 from .sampler import Probe
 from .store import COLUMNS, JSON_COLUMNS, Row, Store
 
 # What a new page is given to draw before the first live sample.
 REPLAY = 300
+# What is drawn of an imported history, however long it is.
+DRAWN = 600
 CHUNK = 65536
+GIB = 1 << 30
+Kind = Literal["csv", "json", "ndjson"]
 log = logging.getLogger(__name__)
 
 
-def create_app(*, database: str | Path, interval: float = 1.0, keep: int = 21_600) -> Quart:
+def create_app(*, database: str | Path, interval: float = 1.0, keep: int = 21_600, max_import: int = 8 * GIB) -> Quart:
     """Makes the app. It samples while it is served.
 
     Args:
-        database: The SQLite file; it is made when it is not there, and its history goes on when it is.
+        database: The SQLite file; it is made when it is not there, and its history goes on when it is. Imported
+            histories are in a folder beside it.
         interval: Seconds from one sample to the next.
         keep: How many samples are kept; six hours of seconds by default.
+        max_import: Bytes of a file that is imported.
     """
     app = Quart(__name__)
     RxStream(app)
     feed: Subject[Row] = Subject()
     store: Store
+    archive: Archive
+    imports: Imports
 
     @app.while_serving
     async def sampling() -> AsyncGenerator[None, None]:
-        nonlocal store
+        nonlocal store, archive, imports
         store = await Store.open(database, keep=keep)
+        archive = await Archive.open(Path(f"{database}.imports"))
+        imports = Imports(archive, max_size=max_import, report=lambda job: None)
         probe = await asyncio.to_thread(Probe)
         task = asyncio.create_task(sample(probe, store, feed, interval=interval))
         yield
         task.cancel()
         await asyncio.wait([task])
         await store.close()
+
+    @app.before_request
+    async def only_from_this_page() -> None:
+        # A page from elsewhere can send a form to any address, and its browser says from where.
+        origin = request.headers.get("Origin")
+        if request.method not in ("GET", "HEAD", "OPTIONS") and origin is not None:
+            if urlsplit(origin).netloc != request.host:
+                abort(403, "a page from elsewhere may not change anything here")
 
     @app.after_request
     async def nothing_from_elsewhere(response: Response) -> Response:
@@ -68,10 +89,8 @@ def create_app(*, database: str | Path, interval: float = 1.0, keep: int = 21_60
         return await sse(follow(store, feed, after=_resume_at()), serialize=as_event, buffer=buffer, retry=2000)
 
     @app.get("/history.<any(csv, json, ndjson):kind>")
-    async def history(kind: Literal["csv", "json", "ndjson"]) -> Response:
-        if kind == "csv":
-            return await export(store.rows(), filename="history.csv", format=kind, columns=COLUMNS)
-        return await export(store.rows(), filename=f"history.{kind}", format=kind, serialize=with_lists)
+    async def history(kind: Kind) -> Response:
+        return await exported(store.rows(), "history", kind)
 
     @app.get("/database")
     async def copy_of_the_database() -> Response:
@@ -79,7 +98,44 @@ def create_app(*, database: str | Path, interval: float = 1.0, keep: int = 21_60
         size = os.fstat(copy.fileno()).st_size
         return await download(read(copy), filename="history.sqlite3", content_type="application/vnd.sqlite3", size=size)
 
+    @app.get("/imports")
+    async def imported() -> Response:
+        return as_json(await archive.all())
+
+    @app.post("/imports")
+    async def take_in() -> Response:
+        return as_json(await imports.take(request), 201)
+
+    async def find(id: str) -> History:
+        return await archive.find(id) or abort(404)
+
+    @app.delete("/imports/<id>")
+    async def remove(id: str) -> tuple[str, int]:
+        await archive.remove(await find(id))
+        return "", 204
+
+    @app.get("/imports/<id>/history.<any(csv, json, ndjson):kind>")
+    async def imported_history(id: str, kind: Kind) -> Response:
+        history = await find(id)
+        return await exported(archive.rows(history), Path(history.name).stem, kind)
+
+    @app.get("/imports/<id>/samples")
+    async def some_samples(id: str) -> Response:
+        rows = archive.rows(await find(id), at_most=DRAWN)
+        return await export(rows, filename="samples.json", serialize=with_lists)
+
     return app
+
+
+def as_json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, content_type="application/json")
+
+
+async def exported(rows: AsyncGenerator[Row, None], name: str, kind: Kind) -> Response:
+    """A history as a file to keep: one that can be imported again, too."""
+    if kind == "csv":
+        return await export(rows, filename=f"{name}.csv", format=kind, columns=COLUMNS)
+    return await export(rows, filename=f"{name}.{kind}", format=kind, serialize=with_lists)
 
 
 async def sample(probe: Probe, store: Store, feed: Subject[Row], *, interval: float) -> None:

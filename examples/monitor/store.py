@@ -7,16 +7,16 @@ sampler wait. Only the newest `keep` samples are kept.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import aiosqlite
+import msgspec
 
 from .sampler import Sample
 
@@ -27,10 +27,7 @@ COLUMNS = ("id", *(field.name for field in fields(Sample)))
 # SQLite has no lists.
 JSON_COLUMNS = ("cpu_cores", "processes")
 ROWS_A_FETCH = 256
-# The pages freed by samples that were removed are used again, so the file stops growing once `keep` is reached.
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS samples (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+COLUMN_TYPES = """
     at TEXT NOT NULL,
     cpu_percent REAL NOT NULL,
     cpu_cores TEXT NOT NULL,
@@ -45,8 +42,9 @@ CREATE TABLE IF NOT EXISTS samples (
     network_received_rate REAL,
     network_sent_rate REAL,
     processes TEXT NOT NULL
-)
 """
+# The pages freed by samples that were removed are used again, so the file stops growing once `keep` is reached.
+SCHEMA = f"CREATE TABLE IF NOT EXISTS samples (id INTEGER PRIMARY KEY AUTOINCREMENT, {COLUMN_TYPES})"
 
 INSERT = f"INSERT INTO samples ({', '.join(COLUMNS[1:])}) VALUES (:{', :'.join(COLUMNS[1:])})"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM samples WHERE id > ? ORDER BY id"
@@ -63,7 +61,7 @@ class Store:
     """
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, *, keep: int) -> None:
-        self._address = f"{path.absolute().as_uri()}?mode=ro"
+        self._address = read_only(path)
         self._writer = writer
         self._keep = keep
 
@@ -87,7 +85,7 @@ class Store:
     async def append(self, sample: Sample) -> Row:
         """Keeps a sample, and gives it back as the row that it became."""
         row: Row = {name: getattr(sample, name) for name in COLUMNS[1:]}
-        row |= {"at": sample.at.isoformat()} | {name: json.dumps(row[name]) for name in JSON_COLUMNS}
+        row |= {"at": sample.at.isoformat()} | {name: msgspec.json.encode(row[name]).decode() for name in JSON_COLUMNS}
         cursor = await self._writer.execute(INSERT, row)
         assert cursor.lastrowid is not None
         await self._writer.execute("DELETE FROM samples WHERE id <= ?", (cursor.lastrowid - self._keep,))
@@ -104,10 +102,9 @@ class Store:
         query, values = SELECT, [after]
         if last is not None:
             query, values = SELECT_LAST, [after, last]
-        async with self._reader() as reader, reader.execute(query, values) as cursor:
-            while batch := await cursor.fetchmany(ROWS_A_FETCH):
-                for fetched in batch:
-                    yield dict(zip(COLUMNS, fetched, strict=True))
+        async with aclosing(read_rows(self._address, query, values)) as rows:
+            async for row in rows:
+                yield row
 
     async def last_id(self) -> int:
         """The id of the newest sample, 0 when there is none."""
@@ -124,8 +121,18 @@ class Store:
         """
         return await asyncio.to_thread(_copy, self._address)
 
-    def _reader(self) -> aiosqlite.Connection:
-        return aiosqlite.connect(self._address, uri=True)
+
+def read_only(path: Path) -> str:
+    """The address of a database that is only read."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+async def read_rows(address: str, query: str, values: Iterable[int]) -> AsyncGenerator[Row, None]:
+    """Rows of all COLUMNS, straight from a cursor of a connection of their own."""
+    async with aiosqlite.connect(address, uri=True) as reader, reader.execute(query, values) as cursor:
+        while batch := await cursor.fetchmany(ROWS_A_FETCH):
+            for fetched in batch:
+                yield dict(zip(COLUMNS, fetched, strict=True))
 
 
 def _copy(address: str) -> BinaryIO:

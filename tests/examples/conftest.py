@@ -35,7 +35,8 @@ async def monitor(tmp_path: Path) -> AsyncIterator[Monitor]:
         line = (await asyncio.wait_for(process.stdout.readline(), DEADLINE)).decode()
         assert "http://127.0.0.1:" in line, stderr.read_text()
         url = next(word for word in line.split() if word.startswith("http://"))
-        yield Monitor(process, url, stderr=stderr, temporary=temporary)
+        imports = tmp_path / "samples.sqlite3.imports"
+        yield Monitor(process, url, stderr=stderr, temporary=temporary, imports=imports)
     finally:
         if process.returncode is None:
             process.kill()

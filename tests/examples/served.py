@@ -23,12 +23,16 @@ class Event(NamedTuple):
 
 
 class Monitor:
-    """A running monitor. `temporary` is its folder for temporary files, `errors` what it wrote to stderr up to now."""
+    """A running monitor. `temporary` is its folder for temporary files, `imports` that of imported histories, `errors`
+    what it wrote to stderr up to now."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str, *, stderr: Path, temporary: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, url: str, *, stderr: Path, temporary: Path, imports: Path
+    ) -> None:
         self.process = process
         self.url = url
         self.temporary = temporary
+        self.imports = imports
         self._stderr = stderr
 
     @property
