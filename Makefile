@@ -2,6 +2,7 @@
 # make demo    sets up and serves examples/monitor on 127.0.0.1 (PORT=8000)
 # make bench   sets up and compares with the peers (ARGS=... goes to the benchmarks)
 # make lint    style and types alone
+# make docs    builds the site into .build/site, with warnings as errors
 # make clean   removes all that the others made
 #
 # Everything is made inside this folder: .venv and .venv-3.13 hold Python, .build the wheel and the copy of the
@@ -15,17 +16,17 @@ PORT ?=
 ARGS ?=
 
 SOURCES = $(shell find rxstream quart_adapter -name __pycache__ -prune -o -print)
-SUITE = $(wildcard tests examples benchmarks docs notebooks scripts *.md LICENSE Makefile pyproject.toml setup.py)
+SUITE = $(wildcard tests examples benchmarks docs notebooks scripts *.md LICENSE Makefile mkdocs.yml pyproject.toml setup.py)
 TYPED = rxstream quart_adapter examples/monitor tests/typing
 
 unexport PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: test tools test-main test-3.13 lint demo bench wheel suite clean
+.PHONY: test tools test-main test-3.13 lint docs demo bench wheel suite clean
 
 # What the tests run beside Python.
-TOOLS = chromium node redis-server
+TOOLS = chromium curl nginx node redis-server
 
 test: tools lint test-main test-3.13
 
@@ -35,6 +36,11 @@ tools:
 lint: .venv/.extra-dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy $(TYPED)
+
+# tests/docs builds it as well: this one is for readers.
+docs: .venv/.extra-dev
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@echo "the site is .build/site/index.html"
 
 test-main: .venv/.wheel suite
 	@echo "== tests on $$(.venv/bin/python --version), installed wheel =="

@@ -40,7 +40,7 @@ def tool() -> Callable[[str], str]:
     """Finds a program that `make test` installs where it may; where it is not, the test is skipped, but not in CI."""
 
     def find(name: str) -> str:
-        path = shutil.which(name)
+        path = shutil.which(name) or shutil.which(name, path="/usr/sbin")  # not on everyone's PATH
         if path is None and os.environ.get("CI") != "true":
             pytest.skip(f"{name} is not installed")
         assert path is not None, f"{name} is not installed: scripts/install-tools has to see to it"

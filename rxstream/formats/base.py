@@ -17,6 +17,7 @@ __all__ = ["Encoder", "Refused", "Serialize"]
 
 T = TypeVar("T")
 Serialize = Callable[[T], Any]
+"""A function of one item that gives what is encoded in its place."""
 
 
 class Refused(ValueError):
