@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import reactivex as rx
 from quart import Quart, Response
 from reactivex.subject import Subject
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 
-from quart_adapter import StreamCutOff, sse
+from quart_adapter import StreamCutOff, response, sse
 from quart_adapter.testing import BodyCutOff, Event, StreamClient, stream
+from rxstream.errors import RxStreamError
 from rxstream.formats import ServerSentEvent
 from tests.quart_adapter.routes import ALL, Source, live, make, served
 
@@ -194,6 +197,45 @@ async def test_stop_ends_a_handler_that_waits_for_its_first_item() -> None:
         client.app.extensions["rxstream"].stop()
         await s.started()
         assert s.status == 503
+
+
+async def test_a_stop_leaves_no_cancellation_behind() -> None:
+    """The wait that a stop ends is ended by cancelling the task: whoever goes on in it is not cancelled any more."""
+    counts: list[int] = []
+    subscribing, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def subscribe(observer: Any, scheduler: Any) -> Any:
+        loop.call_soon_threadsafe(subscribing.set)
+        go_on.wait()
+
+    async def build() -> Response:
+        try:
+            return await response(rx.create(subscribe), content_type="text/plain")
+        except ServiceUnavailable:
+            task = asyncio.current_task()
+            counts.append(-1 if task is None else task.cancelling())
+            raise
+
+    client = served(build, shutdown_grace=0.05)
+    try:
+        async with stream(client, "/", wait=False) as s:
+            await subscribing.wait()
+            client.app.extensions["rxstream"].stop()
+            await s.started()
+            assert s.status == 503
+    finally:
+        go_on.set()
+    assert counts == [0]
+
+
+async def test_a_timeout_of_the_source_is_a_failure_like_others() -> None:
+    """Quart takes a bare `TimeoutError` for its own, and ends in silence: it goes out as another one, with its text."""
+    async with stream(served(make("response", Source(b"a", then=TimeoutError("too slow")))), "/") as s:
+        with pytest.raises(BodyCutOff) as caught:
+            await s.body()
+    assert isinstance(caught.value.__cause__, RxStreamError)
+    assert "too slow" in str(caught.value.__cause__)
 
 
 async def test_others_get_their_turn() -> None:

@@ -11,8 +11,9 @@ import reactivex as rx
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
+from rxstream.buffer_config import BufferConfig
 from rxstream.errors import BackpressureError
-from rxstream.sinks import AsyncStream, to_async_iterable
+from rxstream.sinks import AsyncBoundary, AsyncStream, to_async_iterable
 from tests.rxstream.support import (
     DEADLINE,
     STRATEGIES,
@@ -56,6 +57,21 @@ async def test_a_push_on_another_loop_cannot_wait_either() -> None:
         await asyncio.to_thread(asyncio.run, push())
         with pytest.raises(BackpressureError):
             await first(items, 4)
+
+
+async def test_an_error_after_the_end_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nobody to send it to; whoever misbehaves is told of in the log, and not at each signal."""
+    boundary: AsyncBoundary[int] = AsyncBoundary(rx.never(), BufferConfig(1, "sliding"))
+    await boundary.open()
+    boundary.on_completed()
+    for number in range(3):
+        boundary.on_error(ValueError(f"late {number}"))
+    boundary.on_next(1)
+    assert [(r.message, str(r.exc_info and r.exc_info[1])) for r in caplog.records] == [
+        ("a source went on after its end; what it sends is discarded", "late 0")
+    ]
+    assert await boundary.take() == []
+    await boundary.aclose()
 
 
 class TestHook:

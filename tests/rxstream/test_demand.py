@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import faulthandler
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -40,6 +41,7 @@ from tests.rxstream.support import (
     stream_config,
     subscribed,
     until,
+    until_now,
     workers,
 )
 
@@ -137,6 +139,18 @@ class TestTimers:
         source = rx.merge(rx.interval(0.001).pipe(ops.take_until(rx.timer(0.01))), rx.interval(0.002))
         async with to_async_iterable(source, stream_config(1)) as items:
             assert len(await first(items, 30)) == 30
+
+    async def test_a_timer_that_is_cancelled_while_it_waits_is_let_go(self) -> None:
+        """A buffer that stays full does not pile up timers that nobody wants any more."""
+        buffer: Buffer[int] = Buffer(BufferConfig(1, "suspend"))
+        buffer.offer(1)
+        scheduler = DemandScheduler(buffer, loop=asyncio.get_running_loop(), fail=lambda error: None)
+        for _ in range(3):
+            waiting = scheduler.schedule_relative(0.0, lambda *_: None)
+            await until(lambda: buffer._watching)
+            waiting.dispose()
+            assert not buffer._watching
+        scheduler.dispose()
 
     async def test_an_action_that_pushes_many_items(self) -> None:
         """`delay` sends all that is due in one action: on the worker, which waits."""
@@ -286,6 +300,41 @@ class TestWorker:
             await first(items, 1)
         left.set()
         await until(lambda: ended == ["unwound"])
+
+    async def test_a_push_that_waited_in_vain_does_not_return(self) -> None:
+        """What a loop inside `subscribe` would do after a push that was waiting at the dispose is not done any more."""
+        went_on: list[int] = []
+        pushing = threading.Event()
+
+        def slow(observer: Any, scheduler: Any) -> Any:
+            observer.on_next(1)
+            pushing.set()
+            observer.on_next(2)
+            went_on.append(2)
+
+        async with to_async_iterable(rx.create(slow), stream_config(1)) as items:
+            await asyncio.to_thread(pushing.wait, DEADLINE)
+            assert items.statistics().length == 1
+        await until(lambda: not workers())
+        assert went_on == []
+
+    def test_an_idle_thread_keeps_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker that lingers for more to do does not keep what it did last alive."""
+        monkeypatch.setattr(worker, "LINGER", DEADLINE)
+        idle = threading.Event()
+        busy = worker.Worker(contextvars.copy_context(), on_idle=idle.set, on_error=lambda error: None)
+
+        class Action:
+            def __call__(self) -> None:
+                pass
+
+        action = Action()
+        kept = weakref.ref(action)
+        busy.submit(action, idle.clear)
+        del action
+        assert idle.wait(DEADLINE)
+        until_now(lambda: kept() is None)
+        busy.stop()
 
     def test_a_context_that_is_in_use(self) -> None:
         """A worker runs under its subscriber's context, also while somebody else is still inside that."""

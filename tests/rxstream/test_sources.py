@@ -37,6 +37,7 @@ from tests.rxstream.support import (
     first,
     numbers,
     open_files,
+    settled,
     stream_config,
     subscribed,
     until,
@@ -456,6 +457,20 @@ class TestFairness:
         async with asyncio.timeout(DEADLINE), to_async_iterable(both, stream_config(4)) as items:
             got = await first(items, 400)
         assert min(sum(n < 0 for n in got), sum(n >= 0 for n in got)) >= 50
+
+    async def test_a_source_that_is_cancelled_while_it_waits_passes_its_turn_on(self) -> None:
+        """Of two sources that wait for the one place, the first is cancelled: the other one gets it."""
+        stop = Subject[None]()
+        first_source, second = Counted(), Counted(3)
+        both = rx.merge(
+            from_async_iterable(first_source.generate).pipe(ops.take_until(stop)),
+            from_async_iterable(second.generate).pipe(ops.map(lambda n: -1 - n)),
+        )
+        async with asyncio.timeout(DEADLINE), to_async_iterable(both, stream_config(1)) as items:
+            await settled(lambda: first_source.pulled + second.pulled)
+            stop.on_next(None)
+            got = [item async for item in items]
+        assert [n for n in got if n < 0] == [-1, -2, -3]
 
     async def test_two_threads_share_the_room(self) -> None:
         """Nor does a thread."""
