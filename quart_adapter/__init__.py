@@ -7,7 +7,7 @@ from quart_adapter.info import StreamInfo
 from quart_adapter.limits import BodyLimits, MultipartLimits
 from quart_adapter.multipart import Part, from_multipart
 from quart_adapter.requests import from_request
-from quart_adapter.responses import download, export, response, sse
+from quart_adapter.responses import download, export, response, sse, sse_tracked
 
 __all__ = [
     "BodyLimits",
@@ -26,4 +26,5 @@ __all__ = [
     "last_event_id",
     "response",
     "sse",
+    "sse_tracked",
 ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from quart_adapter.extension import RxStream
+    from rxstream.metrics import StreamProbe
 
 __all__ = ["BytesEncoder", "StreamBody"]
 
@@ -106,6 +107,7 @@ class StreamBody(ResponseBody):
         encoder: Turns its items into bytes; the only place that knows the format.
         streams: The app's settings and its live streams.
         name: What it is called where streams are looked at.
+        probe: Where it is counted.
         head: Bytes that go out at once.
         heartbeat: Seconds of silence after which a comment is sent; None for a format that has none.
         on_error: Turns a failure into the stream's last bytes; None: the response is cut off.
@@ -127,6 +129,7 @@ class StreamBody(ResponseBody):
         "_opened",
         "_over",
         "_pending",
+        "_probe",
         "_run",
         "_run_began",
         "_sending",
@@ -145,11 +148,13 @@ class StreamBody(ResponseBody):
         streams: RxStream,
         *,
         name: str | None = None,
+        probe: StreamProbe | None = None,
         head: bytes = b"",
         heartbeat: float | None = None,
         on_error: Callable[[Exception], bytes] | None = None,
     ) -> None:
-        self._boundary = boundary  # first: `__del__` needs it, whatever fails below
+        self._boundary = boundary  # first: `__del__` needs them, whatever fails below
+        self._probe = probe
         self._loop = asyncio.get_running_loop()
         self._encoder = encoder
         self._streams = streams
@@ -179,6 +184,8 @@ class StreamBody(ResponseBody):
         """Subscribes. With `wait`, not before the first item, or the end, is there: a failure until then is the
         handler's, and so has a status. Without, only a failure that comes at once is."""
         self._streams.opened(self)
+        if self._probe is not None:
+            self._probe.open().watch(self._boundary.buffer)
         if (task := request_task() or self._task) is not None:
             task.add_done_callback(partial(_abandon, ref(self)))  # the end of the request is the stream's
         self._active = True
@@ -197,10 +204,12 @@ class StreamBody(ResponseBody):
             raise
         finally:
             self._active = False
-        if self._encoder.failure is not None:
-            raise self._encoder.failure
-        if self._boundary.error is not None and self._encoder.count == len(self._boundary.buffer) == 0:
-            raise self._boundary.error
+        failure: Exception | None = self._encoder.failure
+        if self._encoder.count == len(self._boundary.buffer) == 0:
+            failure = failure or self._boundary.error
+        if failure is not None:
+            self._note_failure(failure)
+            raise failure
 
     # -- the response
 
@@ -243,9 +252,13 @@ class StreamBody(ResponseBody):
             self._timer.cancel()
             self._timer = None
         self._boundary.disconnect()
+        if self._probe is not None:
+            self._probe.close()
 
     def __del__(self) -> None:
         self._boundary.disconnect()
+        if self._probe is not None:
+            self._probe.close()
 
     def stop(self, grace: float) -> None:
         """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
@@ -272,13 +285,17 @@ class StreamBody(ResponseBody):
         while (chunk := next(self._pending, None) or await self._next()) is not None:
             self._since = now = self._loop.time()
             self._sending = True
-            yield chunk
             self._bytes += len(chunk)
+            if self._probe is not None:
+                self._probe.sent(self._encoder.count, self._bytes)
+            yield chunk
             self._sending = False  # being asked for the next chunk is how one learns that the last one is sent
             self._run += 1
             if self._run >= TURN_CHUNKS or now - self._run_began >= TURN_SECONDS:
                 await asyncio.sleep(0)
                 self._turn()
+        if self._over and self._probe is not None:
+            self._probe.completed()
 
     async def _next(self) -> bytes | None:
         """The first chunk of the next batch, a heartbeat, or the last chunk; None: there is no more."""
@@ -341,12 +358,18 @@ class StreamBody(ResponseBody):
 
     def _failed(self, error: Exception) -> bytes | None:
         self._over = True
+        if not self._boundary.buffer.disposed:  # or it was closed, and did not fail
+            self._note_failure(error)
         if self._on_error is not None:
             logger.error("an event stream failed", exc_info=error)
             return self._context.run(self._on_error, error) or None
         if isinstance(error, TimeoutError):  # Quart would take it for its own, and end in silence
             raise RxStreamError(f"the stream timed out: {error}") from error
         raise error
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._probe is not None:
+            self._probe.failed(error)
 
     # -- time
 

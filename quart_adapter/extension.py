@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -15,8 +16,10 @@ from quart import Quart
 from quart_adapter import hypercorn_fixes
 from quart_adapter.bounded_body import bounded_request
 from quart_adapter.connection import bounded
+from quart_adapter.exposition import expose
 from quart_adapter.info import StreamInfo
 from quart_adapter.limits import BodyLimits
+from rxstream.metrics import StreamMetrics
 
 if TYPE_CHECKING:
     from quart_adapter.body import StreamBody
@@ -36,12 +39,14 @@ class RxStream:
         shutdown_grace: Seconds that a download or export may still take when the server stops, before it is cut off.
             Event streams end at once.
         body: What request bodies may take: `BodyLimits(buffer=..., idle_timeout=..., ...)`.
+        metrics: Where the app's streams are counted; None: nowhere, and it costs nothing.
+        metrics_path: The route under which they can be scraped, open to all that reach it; None for no such route.
         patch_hypercorn: Mends three faults of Hypercorn 0.18 by wrapping functions of it, for the whole process: a
             failed HTTP/2 response is reset instead of left hanging, an HTTP/2 client that does not read holds the
             stream up instead of filling the memory, and worker processes tell the app that they stop.
 
     Raises:
-        TypeError, ValueError: A number of seconds is none, or `body` is something else.
+        TypeError, ValueError: A number of seconds is none, or `body` or `metrics` is something else.
 
     At SIGTERM and SIGINT the streams end before the server waits for them; the handlers that stood there before are
     called afterwards. This needs the main thread. Hypercorn's worker processes get no signals: run it with `-w 0`,
@@ -62,14 +67,20 @@ class RxStream:
         send_timeout: float | None = 60.0,
         shutdown_grace: float = 1.0,
         body: BodyLimits | None = None,
+        metrics: StreamMetrics | None = None,
+        metrics_path: str | None = "/metrics",
         patch_hypercorn: bool = False,
     ) -> None:
         if not isinstance(body, BodyLimits | None):
             raise TypeError(f"body must be BodyLimits, not {body!r}")
+        if not isinstance(metrics, StreamMetrics | None):
+            raise TypeError(f"metrics must be a StreamMetrics, not {metrics!r}")
         self.heartbeat = seconds("heartbeat", heartbeat)
         self.send_timeout = seconds("send_timeout", send_timeout)
         self.shutdown_grace = seconds("shutdown_grace", shutdown_grace) or 0.0
         self.body = body or BodyLimits()
+        self.metrics = metrics
+        self._metrics_path = metrics_path
         self._patch_hypercorn = patch_hypercorn
         self._live: WeakSet[StreamBody] = WeakSet()  # weak: a response that is never sent ends by being let go
         self._app_name: str | None = None
@@ -90,6 +101,8 @@ class RxStream:
         app.asgi_http_class = bounded(app.asgi_http_class)
         app.before_serving(self._start)
         app.after_serving(self._end)
+        if self.metrics is not None and self.metrics.can_render and self._metrics_path is not None:
+            app.add_url_rule(self._metrics_path, "rxstream_metrics", partial(expose, self.metrics))
         if self._patch_hypercorn:
             hypercorn_fixes.apply()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from quart import Response, current_app, has_request_context, request
 from reactivex import Observable
@@ -19,12 +19,13 @@ from quart_adapter.headers import (
     merge_headers,
 )
 from quart_adapter.info import stream_name
+from quart_adapter.measure import MetricsLike, stream_probe
 from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.formats import CSVEncoder, Encoder, JSONArrayEncoder, NDJSONEncoder, ServerSentEvent, SSEEncoder
 from rxstream.sinks import AsyncBoundary
 from rxstream.sources import from_async_iterable
 
-__all__ = ["Source", "download", "export", "response", "sse"]
+__all__ = ["Source", "download", "export", "response", "sse", "sse_tracked"]
 
 Source: TypeAlias = Observable[Any] | AsyncIterable[Any] | Callable[[], AsyncIterable[Any]]
 """An Observable, an async iterable, or a callable that makes one."""
@@ -44,6 +45,7 @@ async def sse(
     retry: int | None = None,
     headers: HeadersLike | None = None,
     name: str | None = None,
+    metrics: MetricsLike = "default",
 ) -> Response:
     """Streams items as server-sent events.
 
@@ -60,6 +62,7 @@ async def sse(
         headers: More headers; they win over the defaults.
         name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
             route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Returns:
         A response that has subscribed already. When the client goes, the server stops or the stream ends, the
@@ -91,11 +94,46 @@ async def sse(
         buffer,
         "sse",
         name=name,
+        metrics=metrics,
         wait=False,
         head=head,
         heartbeat=streams.heartbeat if heartbeat == "default" else seconds("heartbeat", heartbeat),
         on_error=_DEFAULT_LAST if on_error is None else _last_event(on_error),
     )
+
+
+class SSEOptions(TypedDict, total=False):
+    """The options of `sse`, but for the name."""
+
+    serialize: Callable[[Any], Any] | None
+    buffer: BufferLike | None
+    on_error: Callable[[Exception], Any] | None
+    heartbeat: float | Literal["default"] | None
+    retry: int | None
+    headers: HeadersLike | None
+    metrics: MetricsLike
+
+
+async def sse_tracked(events: Source, *, name: str, **options: Unpack[SSEOptions]) -> Response:
+    """Streams items as server-sent events, counted under a name: `sse` for a route that must be watched.
+
+    Args:
+        events: As for `sse`.
+        name: The label `stream` of its metrics: a constant of your code.
+        options: As for `sse`, such as `serialize` and `buffer`. `metrics` takes the place of those of
+            `RxStream(app, metrics=...)`; without either nothing is counted, and the stream is the same.
+
+    Raises:
+        TypeError, ValueError, Exception: As `sse` does.
+
+    What is dropped, and what happens when the client goes, is as with `sse`; metrics change nothing about a stream.
+
+    Example:
+        >>> @app.get("/prices")
+        ... async def prices():
+        ...     return await sse_tracked(ticks, name="prices", buffer={"capacity": 8})
+    """
+    return await sse(events, name=name, **options)
 
 
 async def response(
@@ -106,6 +144,7 @@ async def response(
     buffer: BufferLike | None = "download",
     status: int = 200,
     name: str | None = None,
+    metrics: MetricsLike = "default",
 ) -> Response:
     """Streams bytes as they are.
 
@@ -119,6 +158,7 @@ async def response(
         status: The status code.
         name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
             route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Returns:
         A response whose first item is there already. What is ready goes out as one chunk of up to about 64 KiB.
@@ -140,7 +180,14 @@ async def response(
     own = Headers()
     own["Content-Type"] = check_content_type(content_type)
     return await _stream(
-        stream, BytesEncoder(), merge_headers(own, headers), buffer, "download", status=status, name=name
+        stream,
+        BytesEncoder(),
+        merge_headers(own, headers),
+        buffer,
+        "download",
+        status=status,
+        name=name,
+        metrics=metrics,
     )
 
 
@@ -151,6 +198,7 @@ async def download(
     content_type: str = "application/octet-stream",
     size: int | None = None,
     name: str | None = None,
+    metrics: MetricsLike = "default",
 ) -> Response:
     """Streams bytes as a file that the browser saves.
 
@@ -161,6 +209,7 @@ async def download(
         size: The number of bytes, if it is known: the `Content-Length`, from which clients draw their progress.
         name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
             route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Raises:
         TypeError, ValueError: An argument is wrong.
@@ -181,7 +230,7 @@ async def download(
     headers = _file_headers(filename, content_type)
     if size is not None:
         headers["Content-Length"] = str(size)
-    return await _stream(stream, BytesEncoder(size), headers, "download", "download", name=name)
+    return await _stream(stream, BytesEncoder(size), headers, "download", "download", name=name, metrics=metrics)
 
 
 async def export(
@@ -192,6 +241,7 @@ async def export(
     serialize: Callable[[Any], Any] | None = None,
     columns: Sequence[str] | None = None,
     name: str | None = None,
+    metrics: MetricsLike = "default",
 ) -> Response:
     """Streams items as a file of JSON, NDJSON or CSV; a slow client suspends the source.
 
@@ -203,6 +253,7 @@ async def export(
         columns: The columns of the CSV, in order; default: those of the first item.
         name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the
             route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Raises:
         TypeError, ValueError: An argument is wrong, such as `columns` with another format than CSV.
@@ -225,7 +276,7 @@ async def export(
         CSVEncoder(columns, serialize=serialize) if format == "csv" else _SUFFIXES[format](serialize)
     )
     headers = _file_headers(filename, encoder.content_type)
-    return await _stream(items, encoder, headers, "export", "export", name=name)
+    return await _stream(items, encoder, headers, "export", "export", name=name, metrics=metrics)
 
 
 async def _stream(
@@ -236,6 +287,7 @@ async def _stream(
     preset: str,
     *,
     name: str | None,
+    metrics: MetricsLike,
     wait: bool = True,
     status: int = 200,
     **options: Any,
@@ -245,7 +297,10 @@ async def _stream(
     name = stream_name(name)
     if has_request_context() and request.method == "HEAD":
         return _respond(b"", status, headers)  # the headers are all that is asked for: nothing is subscribed to
-    body = StreamBody(AsyncBoundary(observable, config), encoder, RxStream.of(current_app), name=name, **options)
+    probe = stream_probe(metrics, name, encoder.format, "out")
+    body = StreamBody(
+        AsyncBoundary(observable, config), encoder, RxStream.of(current_app), name=name, probe=probe, **options
+    )
     try:
         await body.prepare(wait=wait)
     except BaseException:

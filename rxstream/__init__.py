@@ -6,6 +6,7 @@ from rxstream.buffer_config import BUFFER_PRESETS, BufferConfig
 from rxstream.concurrency import for_each
 from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError
 from rxstream.formats import ReceivedEvent, ServerSentEvent
+from rxstream.metrics import StreamMetrics
 from rxstream.sinks import AsyncStream, to_async_iterable
 from rxstream.sources import from_async_iterable, from_file
 
@@ -20,6 +21,7 @@ __all__ = [
     "ReceivedEvent",
     "RxStreamError",
     "ServerSentEvent",
+    "StreamMetrics",
     "for_each",
     "from_async_iterable",
     "from_file",

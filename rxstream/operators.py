@@ -4,6 +4,7 @@ from rxstream.buffering import with_buffer
 from rxstream.concurrency import map_async
 from rxstream.decoding import decode_csv, decode_json_array, decode_ndjson, decode_sse
 from rxstream.encoding import encode_csv, encode_json_array, encode_ndjson, encode_sse
+from rxstream.metrics import with_metrics
 
 __all__ = [
     "decode_csv",
@@ -16,4 +17,5 @@ __all__ = [
     "encode_sse",
     "map_async",
     "with_buffer",
+    "with_metrics",
 ]

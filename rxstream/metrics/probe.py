@@ -1,0 +1,189 @@
+"""What a stream writes to while it runs: a few plain attributes, which are looked at from elsewhere.
+
+No lock, no call of a backend, and no allocation for an item: a stream does not feel its probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rxstream.buffer import Buffer
+from rxstream.buffer_config import Strategy
+from rxstream.errors import BackpressureError
+from rxstream.metrics.catalog import Direction, Outcome
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rxstream.metrics.recorder import Recorder
+
+__all__ = ["StreamProbe", "Totals"]
+
+Totals = tuple[int, int, int, float]
+"""Items, bytes, overflows, seconds of waiting: what a stream has come to up to now."""
+
+
+class StreamProbe:
+    """One stream, as its metrics see it; open from `open`, or the `with` block, to the first `close`.
+
+    Attributes:
+        elements: Items up to now; the stream counts here.
+        bytes: Bytes up to now, likewise.
+        first: Seconds to the first item, once there was one.
+        seconds: How long it was open, once it is closed.
+        outcome: How it ended, once it is closed.
+        strategy: That of its buffer, once that is known.
+        refused: The code with which an upload was refused.
+        folded: What was reported of it already.
+    """
+
+    __slots__ = (
+        "_began",
+        "_buffer",
+        "_clock",
+        "_dropped",
+        "_final",
+        "_recorder",
+        "_waits",
+        "bytes",
+        "elements",
+        "first",
+        "folded",
+        "labels",
+        "outcome",
+        "refused",
+        "seconds",
+        "strategy",
+    )
+
+    def __init__(self, recorder: Recorder, labels: tuple[str, str, Direction], clock: Callable[[], float]) -> None:
+        self.labels = labels
+        self.elements = self.bytes = 0
+        self.first: float | None = None
+        self.seconds = 0.0
+        self.outcome: Outcome = "cancelled"
+        self.strategy: Strategy | None = None
+        self.refused: str | None = None
+        self.folded: Totals = (0, 0, 0, 0.0)
+        self._recorder = recorder
+        self._clock = clock
+        self._began = clock()
+        self._buffer: Buffer[Any] | None = None
+        self._waits: _Waits | None = None
+        self._dropped = 0
+        self._final: Totals | None = None
+
+    # -- the stream's side
+
+    def open(self) -> StreamProbe:
+        """The stream begins: it counts as active until `close`."""
+        self._began = self._clock()
+        self._recorder.opened(self)
+        return self
+
+    def watch(self, buffer: Buffer[Any]) -> None:
+        """Looks at a buffer from here on: its length, its drops, and how long its producers wait."""
+        self.strategy = buffer.config.strategy
+        if self.strategy == "suspend":  # elsewhere nobody waits, and a look at the statistics is enough
+            self._waits = _Waits(self._clock)
+            buffer.attach(self._waits)
+        self._buffer = buffer
+
+    def sent(self, elements: int, bytes: int) -> None:
+        """What the stream has come to: for one that keeps its own counts."""
+        self.elements, self.bytes = elements, bytes
+        if elements and self.first is None:
+            self.first = self._clock() - self._began
+
+    def count(self, item: object) -> None:
+        """One more item."""
+        if not self.elements:
+            self.first = self._clock() - self._began
+        self.elements += 1
+        if isinstance(item, bytes):
+            self.bytes += len(item)
+
+    def completed(self) -> None:
+        """The stream came to its end."""
+        if self.outcome == "cancelled":
+            self.outcome = "completed" if self.elements else "empty"
+
+    def failed(self, error: BaseException) -> None:
+        """The stream failed; or it was just left, where this is the mark of it, as `CancelledError`."""
+        if not isinstance(error, Exception):
+            return
+        self.outcome = "error"
+        if isinstance(error, BackpressureError):
+            self._dropped += 1
+
+    def close(self) -> None:
+        """The stream is over, on whatever way. Any thread, any number of times."""
+        if self._recorder.closes(self):
+            self.seconds = self._clock() - self._began
+            self._final = self.totals()
+            self._buffer = self._waits = None  # nothing keeps them any more
+            self._recorder.closed(self)
+
+    def __enter__(self) -> StreamProbe:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.completed()
+        else:
+            self.failed(error)
+        self.close()
+
+    # -- the other side
+
+    def totals(self) -> Totals:
+        """What the stream has come to up to now."""
+        if self._final is not None:
+            return self._final
+        buffer, waits = self._buffer, self._waits
+        dropped = buffer.statistics().dropped if buffer is not None else 0
+        return self.elements, self.bytes, self._dropped + dropped, waits.seconds() if waits is not None else 0.0
+
+    def fill(self) -> tuple[float, float]:
+        """How full the buffer is, and has been at most, from 0 to 1."""
+        buffer = self._buffer
+        if buffer is None:
+            return 0.0, 0.0
+        now = buffer.statistics()
+        return min(1.0, now.length / now.capacity), min(1.0, now.high_water / now.capacity)
+
+
+class _Waits:
+    """A `BufferObserver` that adds up the time in which producers wait. It knows no stream, so it keeps none alive."""
+
+    __slots__ = ("_clock", "_since", "_sum")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._sum = 0.0
+
+    def seconds(self) -> float:
+        """The sum up to now; from any thread."""
+        since = self._since
+        return self._sum + (0.0 if since is None else self._clock() - since)
+
+    def suspended(self) -> None:
+        self._since = self._clock()
+
+    def resumed(self) -> None:
+        if self._since is not None:
+            self._sum += self._clock() - self._since
+            self._since = None
+
+    def dropped(self, item: Any) -> None:
+        pass
+
+    def discarded(self, item: Any) -> None:
+        pass
+
+    def taken(self, count: int) -> None:
+        pass
