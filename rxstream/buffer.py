@@ -148,6 +148,16 @@ class Buffer(Generic[T]):
         return len(self.items)
 
     @property
+    def filled(self) -> int:
+        """Places that an item fills: those in the buffer, and under `suspend` those that the consumer has in hand."""
+        return len(self.items) + (self._in_hand if self._suspend else 0)
+
+    @property
+    def observers(self) -> tuple[BufferObserver, ...]:
+        """Who is told of what happens."""
+        return self._observers
+
+    @property
     def ended(self) -> bool:
         """Whether nothing gets in any more."""
         return self._ended

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -24,6 +23,7 @@ from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from rxstream.buffer import Buffer
 from rxstream.loops import LoopTimer, call_on, cancel_task, ended, resolve, start_task
+from rxstream.machine import machine_of
 from rxstream.worker import Worker
 
 __all__ = ["DemandScheduler", "as_action"]
@@ -86,6 +86,7 @@ class DemandScheduler(PeriodicScheduler):
         self._virtual = isinstance(base, VirtualTimeScheduler)
         self._worker: Worker | None = None
         self._creation = threading.Lock()
+        self._machine = machine_of(loop)
 
     # -- time
 
@@ -94,7 +95,8 @@ class DemandScheduler(PeriodicScheduler):
         """The time as this scheduler counts it: a clock that a change of the wall clock does not move."""
         if self._base is not None:
             return self._base.now
-        return _STARTED + timedelta(seconds=(self.loop.time() if self.loop else time.monotonic()) - _MONOTONIC)
+        machine = self._machine
+        return machine.date + timedelta(seconds=(self.loop.time() if self.loop else machine.effort()) - machine.started)
 
     # -- running
 
@@ -140,7 +142,9 @@ class DemandScheduler(PeriodicScheduler):
             if self._worker is None:
                 if self.disposed:
                     return
-                self._worker = Worker(self._context.copy(), on_idle=self._idle, on_error=self.fail)
+                self._worker = Worker(
+                    self._context.copy(), on_idle=self._idle, on_error=self.fail, machine=self._machine
+                )
         self._worker.submit(action, self._busy)
 
     # -- waiting
@@ -213,7 +217,7 @@ class DemandScheduler(PeriodicScheduler):
             self._sticky = self.off_loop = True
         buffer = self.buffer
         while not buffer.offer(item):
-            turn = threading.Lock()
+            turn = self._machine.lock()
             turn.acquire()
             if not buffer.wait(turn.release):
                 if buffer.ended:
@@ -373,7 +377,3 @@ def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:
         function()
 
     return action
-
-
-_STARTED: Final = datetime.now(UTC)
-_MONOTONIC: Final = time.monotonic()

@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import threading
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from functools import partial
 from typing import Final, TypeVar
@@ -20,6 +19,7 @@ from rxstream.boundary import Boundary, Source
 from rxstream.demand import DemandScheduler
 from rxstream.errors import RxStreamError, as_failure
 from rxstream.loops import start_task
+from rxstream.machine import REAL, machine_of
 
 __all__ = ["from_async_iterable", "from_file"]
 
@@ -121,7 +121,7 @@ async def _move_on_demand(
 ) -> None:
     room = scheduler.buffer.room
     on_next = observer.on_next
-    turns = _Turns()
+    turns = _Turns(machine_of(scheduler.loop).effort)
     left = turns.length
     async for item in iterator:
         if room and not scheduler.off_loop:  # the fast path: nothing is awaited, nothing else is asked
@@ -183,19 +183,20 @@ def _report(error: Exception) -> None:
 class _Turns:
     """Turns of the loop, taken by time but looked at by count: reading the clock at each item costs too much."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort: Callable[[], float] = REAL.effort) -> None:
         self.length = 1
-        self._began = time.monotonic()
+        self._effort = effort
+        self._began = effort()
 
     async def take(self) -> int:
         """Yields to the loop if it is time; returns the number of items until the next look."""
-        elapsed = time.monotonic() - self._began
+        elapsed = self._effort() - self._began
         if elapsed < TURN:
             self.length = min(256, self.length * 2)
         else:
             self.length = max(1, int(self.length * TURN / elapsed))
             await asyncio.sleep(0)
-            self._began = time.monotonic()
+            self._began = self._effort()
         return self.length
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rxstream.errors import as_failure
+from rxstream.machine import REAL, Machine
 
 __all__ = ["Released", "Worker"]
 
@@ -30,6 +31,7 @@ class Worker:
         context: What the actions see as their `contextvars`.
         on_idle: Is called, under the worker's lock, when nothing is left to run.
         on_error: Is called with what an action raises, and when no thread can be started.
+        machine: Where the thread comes from, and how it waits.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Worker:
         *,
         on_idle: Callable[[], object],
         on_error: Callable[[Exception], object],
+        machine: Machine = REAL,
     ) -> None:
         self._context = context
         self._on_idle = on_idle
         self._on_error = on_error
         self._actions: deque[Callable[[], object]] = deque()  # each is asked for by one waiting source or operator
-        self._changed = threading.Condition(threading.Lock())
+        self._machine = machine
+        self._changed = machine.condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -76,7 +80,7 @@ class Worker:
             self._changed.notify()
             return None
         # A copy, since the thread before this one may still be on its way out of the context.
-        thread = threading.Thread(
+        thread = self._machine.thread(
             target=self._context.copy().run, args=(self._run,), name="rxstream-worker", daemon=True
         )
         try:
