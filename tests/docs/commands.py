@@ -26,9 +26,9 @@ SHOWN_ADDRESS: Final = "127.0.0.1:8000"
 class Shell:
     """Runs commands in a page's folder, and the servers that they start until the next one, or the end of the page."""
 
-    def __init__(self, folder: Path, tool: Callable[[str], str], environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, tool: Callable[[str], str]) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        self.environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **environment}
+        self.environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.address: str | None = None
         self._folder = folder
         self._tool = tool
@@ -39,8 +39,10 @@ class Shell:
             "make": _make,
             "mkdir": self._mkdir,
             "pip": _pip,
+            "printf": self._shell,
             "pytest": lambda words, expected: self._run([sys.executable, "-m", *words], expected),
             "python": self._python,
+            "redis-server": lambda words, expected: None,  # the tests have started one
             "uvicorn": self._uvicorn,
         }
 
@@ -77,6 +79,11 @@ class Shell:
         for name in words[1:]:
             (self._folder / name).mkdir()
 
+    def _shell(self, words: list[str], expected: str | None) -> None:
+        *text, arrow, name = words
+        assert arrow == ">", words
+        self._run(["sh", "-c", '"$@" > "$0"', name, *text], expected)
+
     def _python(self, words: list[str], expected: str | None) -> None:
         if words[1:3] != ["-m", "venv"]:  # which the tests have made already
             self._run([sys.executable, *words[1:]], expected)
@@ -94,18 +101,10 @@ class Shell:
 
     def _serve(self, words: list[str], listen: Callable[[int], list[str]]) -> None:
         self.close()
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", *words, *listen(port)]
         self._server = subprocess.Popen(command, cwd=self._folder, env=self.environment)
-        end = time.monotonic() + DEADLINE
-        while True:
-            assert self._server.poll() is None, f"{words} ended"
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, f"{words} does not answer"
-                time.sleep(0.02)
+        wait_until_open(self._server, ("127.0.0.1", port))
         self.address = f"127.0.0.1:{port}"
 
     # -- running
@@ -146,8 +145,11 @@ def _read(process: subprocess.Popen[bytes], expected: str | None) -> tuple[str, 
 
 
 def _fits(expected: str, output: str) -> bool:
-    pattern = r"(?s:.*?)".join(re.escape(part) for part in expected.strip().split("..."))
-    return re.fullmatch(pattern, output.replace("\r\n", "\n").strip()) is not None
+    """Whether the output is what is expected, where `...` is any text in a line, and as a line of its own any lines."""
+    pattern = ""
+    for line in expected.strip().splitlines():
+        pattern += r"(?:.*\n)*?" if line == "..." else ".*?".join(map(re.escape, line.split("..."))) + r"\n"
+    return re.fullmatch(pattern, output.replace("\r\n", "\n").strip() + "\n") is not None
 
 
 def _make(words: list[str], expected: str | None) -> None:
@@ -170,8 +172,22 @@ def _importable(name: str) -> bool:
     return subprocess.run([sys.executable, "-c", f"import {name}"], check=False).returncode == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def wait_until_open(process: subprocess.Popen[bytes], address: tuple[str, int]) -> None:
+    """Waits until a process answers at its address."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        assert process.poll() is None, f"{process.args!r} ended"
+        try:
+            socket.create_connection(address, timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end, f"{process.args!r} does not answer"
+            time.sleep(0.02)

@@ -13,6 +13,7 @@ from quart import Quart
 
 from quart_adapter.testing import stream
 from tests.docs.commands import Shell
+from tests.docs.nginx import Nginx
 from tests.docs.pages import Block
 
 DEADLINE: Final = 60.0
@@ -27,14 +28,14 @@ class Runner:
     Args:
         folder: Empty; it is the working directory, and where titled blocks become files.
         tool: Finds a program that is no part of Python.
-        environment: Variables that the blocks see, addresses of services among them.
+        services: Variables that blocks may read, and what starts the service and gives its address.
     """
 
-    def __init__(self, folder: Path, tool: Callable[[str], str], environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, tool: Callable[[str], str], services: dict[str, Callable[[], str]]) -> None:
         self.folder = folder
         self.namespace: Namespace = {}
-        self.apps: list[tuple[Block, Quart]] = []
-        self.shell = Shell(folder, tool, environment)
+        self.shell = Shell(folder, tool)
+        self._services = services
         self._tool = tool
         self._kinds: dict[str, Callable[[Block], None]] = {
             "console": self.shell.run_console,
@@ -49,6 +50,9 @@ class Runner:
     def run(self, block: Block) -> None:
         """Runs a block, or says that nobody knows how."""
         assert block.language in self._kinds, f"{block.place}: no one runs {block.language} blocks; call it text?"
+        for name, start in self._services.items():
+            if name in block.code:
+                self.shell.environment[name] = start()
         try:
             self._kinds[block.language](block)
         except Exception as error:
@@ -56,8 +60,9 @@ class Runner:
             raise
 
     def close(self) -> None:
-        """Ends what the blocks have started."""
+        """Ends what the blocks have started, and forgets the modules that they were."""
         self.shell.close()
+        self._forget_modules()
 
     def _write(self, block: Block) -> None:
         if block.title is not None:
@@ -65,11 +70,19 @@ class Runner:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.code)
 
+    def _forget_modules(self) -> None:
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(f"{self.folder}/"):
+                del sys.modules[name]
+
     def _python(self, block: Block) -> None:
         self._write(block)
         if block.title is not None and Path(block.title).name.startswith("test_"):
             self._pytest(block.title)
             return
+        if block.title is not None and "\n@app." not in block.code:
+            return  # a module for the blocks after it, or a script for a command
+        self._forget_modules()
         if not block.continues:
             self.namespace = {"__name__": Path(block.title or "app").stem}
         before = self.namespace.get("app")
@@ -77,7 +90,6 @@ class Runner:
         exec(compile(lines + block.code, str(block.page), "exec"), self.namespace)
         app = self.namespace.get("app")
         if isinstance(app, Quart) and app is not before:
-            self.apps.append((block, app))
             asyncio.run(asyncio.wait_for(_request_all(app), DEADLINE))
 
     def _pytest(self, name: str) -> None:
@@ -93,7 +105,8 @@ class Runner:
         subprocess.run([self._tool("node"), "--check", script], check=True, timeout=DEADLINE)
 
     def _check_nginx(self, block: Block) -> None:
-        raise NotImplementedError
+        self._write(block)
+        Nginx(self._tool("nginx"), self.folder, block.code).check()
 
 
 async def _request_all(app: Quart) -> None:

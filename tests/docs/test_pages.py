@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,11 @@ from tests.docs.running import Runner
 README = ROOT / "README.md"
 
 
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Callable[[str], str]) -> Runner:
-    """Runs blocks in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return Runner(tmp_path, tool, {})
-
-
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_each_block_runs(page: Path, runner: Runner) -> None:
     """Programs, commands and configurations; routes are requested."""
-    try:
-        for block in blocks(page):
-            runner.run(block)
-    finally:
-        runner.close()
+    for block in blocks(page):
+        runner.run(block)
 
 
 async def test_the_first_route_streams() -> None:
