@@ -19,7 +19,7 @@ from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import ServiceUnavailable
 
 from quart_adapter.connection import request_task
-from quart_adapter.errors import StreamCutOff
+from quart_adapter.errors import StreamCutOff, as_response
 from quart_adapter.info import StreamInfo
 from rxstream.errors import RxStreamError
 from rxstream.formats import Encoder
@@ -209,7 +209,7 @@ class StreamBody(ResponseBody):
             failure = failure or self._boundary.error
         if failure is not None:
             self._note_failure(failure)
-            raise failure
+            raise as_response(failure)
 
     # -- the response
 

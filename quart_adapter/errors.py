@@ -9,10 +9,11 @@ RxStreamError
 from __future__ import annotations
 
 import json
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.wrappers import Response
 
 from rxstream.errors import RxStreamError
@@ -20,7 +21,7 @@ from rxstream.errors import RxStreamError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["StreamCutOff", "UploadAborted", "UploadError"]
+__all__ = ["StreamCutOff", "UploadAborted", "UploadError", "as_response"]
 
 
 class StreamCutOff(RxStreamError):
@@ -93,3 +94,13 @@ class UploadAborted(UploadError):
     def __init__(self) -> None:
         super().__init__(400, "upload_aborted", "the client went before it had sent the whole body")
         self.args = ()
+
+
+def as_response(error: Exception) -> Exception:
+    """What a handler raises for a stream that failed before its first byte: an open circuit is a 503."""
+    pybreaker = sys.modules.get("pybreaker")  # who has not imported it cannot have met an open circuit
+    if pybreaker is not None and isinstance(error, pybreaker.CircuitBreakerError):
+        unavailable = ServiceUnavailable(retry_after=getattr(error, "retry_after", None))
+        unavailable.__cause__ = error
+        return unavailable
+    return error

@@ -3,10 +3,12 @@
 from rxstream import operators
 from rxstream.buffer import BufferStatistics
 from rxstream.buffer_config import BUFFER_PRESETS, BufferConfig
+from rxstream.circuit import CircuitRegistry, circuits
 from rxstream.concurrency import for_each
 from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError
 from rxstream.formats import ReceivedEvent, ServerSentEvent
 from rxstream.metrics import StreamMetrics
+from rxstream.progress import Progress, ProgressEvents, progress_events
 from rxstream.sinks import AsyncStream, to_async_iterable
 from rxstream.sources import from_async_iterable, from_file
 
@@ -16,15 +18,20 @@ __all__ = [
     "BackpressureError",
     "BufferConfig",
     "BufferStatistics",
+    "CircuitRegistry",
     "DecodeError",
     "EncodeError",
+    "Progress",
+    "ProgressEvents",
     "ReceivedEvent",
     "RxStreamError",
     "ServerSentEvent",
     "StreamMetrics",
+    "circuits",
     "for_each",
     "from_async_iterable",
     "from_file",
     "operators",
+    "progress_events",
     "to_async_iterable",
 ]

@@ -79,6 +79,7 @@ class Boundary(Generic[T]):
     def connect(self, loop: asyncio.AbstractEventLoop | None, base: abc.SchedulerBase | None = None) -> None:
         """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once."""
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
+        self._scheduler.on_subscribed = self._changed
         if self._scheduler.blocks and not isinstance(self._source, Source):
             self._scheduler.run_off_loop(self._subscribe)
         else:

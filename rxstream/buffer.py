@@ -173,13 +173,18 @@ class Buffer(Generic[T]):
         return self._parked
 
     def attach(self, observer: BufferObserver) -> None:
-        """Has an observer told of all that happens from here on; it stays for the buffer's life."""
+        """Has an observer told of all that happens from here on, for the buffer's life or until `detach`."""
         with self._lock:
             self._observers += (observer,)
             if self._stalled:
                 observer.suspended()
             else:
                 self._note_waiting()
+
+    def detach(self, observer: BufferObserver) -> None:
+        """Tells an observer no more."""
+        with self._lock:
+            self._observers = tuple(other for other in self._observers if other is not observer)
 
     # -- the producers' side
 

@@ -76,8 +76,10 @@ class DemandScheduler(PeriodicScheduler):
         self.off_loop = False
         self.disposed = False
         self.waits = buffer.config.strategy == "suspend"
+        self.base = base
+        self.deferred = 0  # operators that will subscribe to their source later
+        self.on_subscribed: Callable[[], object] = _nothing
         self._tasks: set[asyncio.Task[Any]] | None = None  # those of our sources: a handful, each removes itself
-        self._base = base
         self.fail = fail
         self._context = contextvars.copy_context()
         self._sticky = False  # off the loop for good
@@ -93,8 +95,8 @@ class DemandScheduler(PeriodicScheduler):
     @property
     def now(self) -> datetime:
         """The time as this scheduler counts it: a clock that a change of the wall clock does not move."""
-        if self._base is not None:
-            return self._base.now
+        if self.base is not None:
+            return self.base.now
         machine = self._machine
         return machine.date + timedelta(seconds=(self.loop.time() if self.loop else machine.effort()) - machine.started)
 
@@ -109,10 +111,10 @@ class DemandScheduler(PeriodicScheduler):
         """Runs the action on the worker (on the user's scheduler, where there is one and nothing can wait)."""
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
-        if self._base is None or self.blocks:
+        if self.base is None or self.blocks:
             self.run_off_loop(run)
             return disposable
-        return CompositeDisposable(disposable, self._base.schedule(as_action(partial(self._guarded, run))))
+        return CompositeDisposable(disposable, self.base.schedule(as_action(partial(self._guarded, run))))
 
     def schedule_relative(
         self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None
@@ -121,7 +123,7 @@ class DemandScheduler(PeriodicScheduler):
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
         timed = _Timed(self, run)
-        timer = self._later(max(0.0, self.to_seconds(duetime)), timed.fire)
+        timer = self.later(max(0.0, self.to_seconds(duetime)), timed.fire)
 
         def cancel() -> None:
             timer.dispose()
@@ -135,6 +137,14 @@ class DemandScheduler(PeriodicScheduler):
     ) -> abc.DisposableBase:
         """Runs the action at `duetime` of this scheduler's clock, once there is room."""
         return self.schedule_relative(self.to_datetime(duetime) - self.now, action, state)
+
+    def later(self, seconds: float, action: Callable[[], object]) -> abc.DisposableBase:
+        """Calls a function that returns at once after so many seconds, whether there is room or not."""
+        if self.base is not None:
+            return self.base.schedule_relative(seconds, as_action(action))
+        if self.loop is None:
+            return TimeoutScheduler.singleton().schedule_relative(seconds, as_action(action))
+        return LoopTimer(self.loop, seconds, action, self._context)
 
     def run_off_loop(self, action: Callable[[], object]) -> None:
         """Runs the action on the worker, after all that is queued there."""
@@ -278,6 +288,23 @@ class DemandScheduler(PeriodicScheduler):
         """Whether the caller runs on this subscription's worker."""
         return self._worker is not None and self._worker.is_current()
 
+    # -- operators that subscribe later
+
+    def defer(self) -> Callable[[], None]:
+        """An operator has to wait for something before it subscribes to its source: the boundary opens only then.
+
+        Returns:
+            What to call once it has, or will not any more; once.
+        """
+        with self._creation:
+            self.deferred += 1
+        return self._subscribed
+
+    def _subscribed(self) -> None:
+        with self._creation:
+            self.deferred -= 1
+        self.on_subscribed()
+
     # -- sources of ours
 
     def _own_tasks(self) -> set[asyncio.Task[Any]]:
@@ -329,13 +356,6 @@ class DemandScheduler(PeriodicScheduler):
         except Exception as error:  # user code: the pipeline's failure, not that of the scheduler that runs it
             self.fail(error)
 
-    def _later(self, seconds: float, action: Callable[[], object]) -> abc.DisposableBase:
-        if self._base is not None:
-            return self._base.schedule_relative(seconds, as_action(action))
-        if self.loop is None:
-            return TimeoutScheduler.singleton().schedule_relative(seconds, as_action(action))
-        return LoopTimer(self.loop, seconds, action, self._context)
-
 
 class _Timed:
     """A timed action that is due, or not yet, or waits for room."""
@@ -349,7 +369,7 @@ class _Timed:
         scheduler = self._scheduler
         if scheduler.disposed or (scheduler.waits and scheduler.buffer.watch(self._has_room)):
             return
-        if scheduler.blocks or scheduler.off_loop or (scheduler.loop is None and scheduler._base is None):
+        if scheduler.blocks or scheduler.off_loop or (scheduler.loop is None and scheduler.base is None):
             scheduler.run_off_loop(self._take_turn)
         else:
             self._take_turn()
@@ -358,8 +378,8 @@ class _Timed:
         scheduler = self._scheduler
         if scheduler.blocks:
             scheduler.run_off_loop(self._take_turn)  # it may wait there again, behind others that were told
-        elif scheduler._base is not None:
-            scheduler._base.schedule(as_action(self.fire))
+        elif scheduler.base is not None:
+            scheduler.base.schedule(as_action(self.fire))
 
     def _take_turn(self) -> None:
         self._scheduler._guarded(self._run)
@@ -368,6 +388,10 @@ class _Timed:
     def cancel(self) -> None:
         """Takes it out of the queue for room."""
         self._scheduler.buffer.withdraw(self._has_room)
+
+
+def _nothing() -> None:
+    pass
 
 
 def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:

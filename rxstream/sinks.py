@@ -67,8 +67,13 @@ class AsyncBoundary(Boundary[T]):
         if self._loop is None and not self.ended:
             self._loop = asyncio.get_running_loop()
             self.connect(self._loop)
-        while not (self._subscribed or self.ended or self.buffer):
+        while not (self._opened or self.ended or self.buffer):
             await self._wait(opening=True)
+
+    @property
+    def _opened(self) -> bool:
+        scheduler = self._scheduler
+        return self._subscribed and (scheduler is None or not scheduler.deferred)
 
     async def ready(self) -> bool:
         """Waits until there is something to take, or the end. False: neither, `poke` was called.
@@ -131,7 +136,7 @@ class AsyncBoundary(Boundary[T]):
         self._getters.append(getter)
         try:
             # A producer on another thread may have looked for a getter before this one was there.
-            if self.ended or self.buffer or (opening and self._subscribed):
+            if self.ended or self.buffer or (opening and self._opened):
                 return True
             return await getter
         finally:

@@ -1,0 +1,89 @@
+"""The thread that asks and tells a circuit breaker where that may take a while: there while there is work for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["Clerk"]
+
+logger = logging.getLogger("rxstream")
+
+BACKLOG: Final = 1024
+"""Errands that may wait; the oldest are dropped. They pile up only while the breaker's storage does not answer."""
+
+
+class Clerk:
+    """Runs errands one after the other on one thread, and looks around at an interval while there is a reason to.
+
+    Args:
+        look: Is called every `interval` seconds while `wanted` says so.
+        wanted: Whether anybody needs that.
+        interval: Seconds.
+    """
+
+    def __init__(self, look: Callable[[], object], wanted: Callable[[], object], interval: float) -> None:
+        self._look = look
+        self._wanted = wanted
+        self._interval = interval
+        self._errands: deque[Callable[[], object]] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._thread: threading.Thread | None = None
+        self._running = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether an errand waits or runs."""
+        return bool(self._errands) or self._running
+
+    def submit(self, errand: Callable[[], object] | None = None) -> None:
+        """Has an errand run after all that wait; without one, has somebody look around from here on."""
+        with self._changed:
+            if errand is not None:
+                if len(self._errands) >= BACKLOG:
+                    self._errands.popleft()
+                    logger.warning("a circuit's storage does not answer; what became of a stream is not counted")
+                self._errands.append(errand)
+            self._awake()
+
+    def wake(self) -> None:
+        """Lets the thread see that nobody may need it any more."""
+        with self._changed:
+            self._changed.notify()
+
+    def _awake(self) -> None:
+        if self._thread is not None:
+            self._changed.notify()
+            return
+        thread = threading.Thread(target=self._run, name="rxstream-circuit", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads, or the interpreter shuts down
+            logger.exception("a circuit cannot be asked")
+        else:
+            self._thread = thread
+
+    def _next(self) -> Callable[[], object] | None:
+        """With nothing to do for `interval`, looking around is next; None: nobody needs the thread."""
+        with self._changed:
+            self._running = False
+            if not self._errands and self._wanted():
+                self._changed.wait(self._interval)
+                if not self._errands and self._wanted():
+                    return self._look
+            if not self._errands:
+                self._thread = None
+                return None
+            self._running = True
+            return self._errands.popleft()
+
+    def _run(self) -> None:
+        while (errand := self._next()) is not None:
+            try:
+                errand()
+            except Exception:  # a storage, or a listener of the user's
+                logger.exception("a circuit could not be asked")
+            del errand  # or the frame keeps a stream alive while the thread waits

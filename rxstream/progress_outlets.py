@@ -1,0 +1,133 @@
+"""Where reports go: the log, a bar, a callback. None of them may hurt the stream, whatever it does."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from rxstream.progress_report import Progress
+from rxstream.worker import Worker
+
+__all__ = ["Bar", "Call", "Log", "Outlet", "Thread", "load_bar"]
+
+logger = logging.getLogger("rxstream.progress")
+
+GRACE: Final = 0.02
+"""Seconds that the end of a stream waits for the callback to return from its last report, so that whoever sees the end
+has seen that report. A callback that was slow before is not waited for."""
+
+
+class Outlet(Protocol):
+    """Takes reports."""
+
+    def report(self, progress: Progress, *, wait: bool) -> None:
+        """Takes one. `wait`: whether it may take a moment, so that it is through when this returns."""
+
+
+class Log:
+    """A line for each report, at level INFO; the last one of a stream that failed at level WARNING."""
+
+    def __init__(self, *, last_only: bool) -> None:
+        self._last_only = last_only
+
+    def report(self, progress: Progress, *, wait: bool) -> None:
+        """Writes the line."""
+        if progress.done or not self._last_only:
+            logger.log(logging.WARNING if progress.outcome == "error" else logging.INFO, "%s", progress)
+
+
+class Call:
+    """Calls a function on the spot: one that returns at once."""
+
+    def __init__(self, function: Callable[[Progress], object]) -> None:
+        self._function = function
+
+    def report(self, progress: Progress, *, wait: bool) -> None:
+        """Calls it."""
+        self._function(progress)
+
+
+class Thread:
+    """Calls a function on a thread, which is there while there is work for it: it may block as long as it likes.
+
+    While it does, only the latest report is kept.
+    """
+
+    def __init__(self, function: Callable[[Progress], object]) -> None:
+        self._function = function
+        self._changed = threading.Condition(threading.Lock())
+        self._latest: Progress | None = None
+        self._busy = False
+        self._slow = False
+        self._failed = False
+        self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._went_wrong)
+
+    def report(self, progress: Progress, *, wait: bool) -> None:
+        """Has it called, after the call that runs."""
+        with self._changed:
+            self._latest = progress
+            if self._busy:
+                self._slow = True
+                return
+            self._busy = True
+        self._worker.submit(self._run)
+        if wait and not self._slow:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._busy, GRACE)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                progress, self._latest = self._latest, None
+                if progress is None:
+                    self._busy = False
+                    self._changed.notify_all()
+                    return
+            try:
+                self._function(progress)
+            except BaseException as error:
+                self._went_wrong(error)
+
+    def _went_wrong(self, error: BaseException) -> None:
+        if not self._failed:
+            self._failed = True
+            logger.error(
+                "on_progress failed; it is still called, but what it raises is not logged again", exc_info=error
+            )
+
+
+class Bar:
+    """A bar of tqdm, in a terminal or a notebook."""
+
+    def __init__(self, name: str, total: int | None, unit: str) -> None:
+        words: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024} if unit == "bytes" else {}
+        self._bar = load_bar()(total=total, desc=name, **words)
+
+    def report(self, progress: Progress, *, wait: bool) -> None:
+        """Draws it."""
+        self._bar.update(progress.passed - self._bar.n)
+        if progress.done:
+            self._bar.set_postfix_str("" if progress.outcome == "completed" else progress.outcome)
+            self._bar.close()
+
+
+def load_bar() -> Any:
+    """tqdm's class for where we run.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise ImportError("with_progress(bar=True) draws with tqdm: pip install 'rxstream[progress]'") from error
+
+    # Without a monitor, which is a thread that never ends: it would redraw bars that stand still.
+    return type("Bar", (tqdm,), {"monitor_interval": 0})
+
+
+def _nothing() -> None:
+    pass
