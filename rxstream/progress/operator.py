@@ -1,8 +1,4 @@
-"""How far a stream is: as lines in the log, a bar, reports for a function of one's own, events for a browser.
-
-In the rooms beside: what a report is (`progress_report`), where reports go (`progress_outlets`, `progress_events`), and
-one counted subscription (`progress_stream`).
-"""
+"""`with_progress`: the operator, and the check of what it is given."""
 
 from __future__ import annotations
 
@@ -13,12 +9,11 @@ from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 
-from rxstream.progress_events import ProgressEvents, progress_events
-from rxstream.progress_outlets import load_bar
-from rxstream.progress_report import Progress, Unit
-from rxstream.progress_stream import CountedStream, ProgressOptions
+from rxstream.progress.outlets import load_bar
+from rxstream.progress.report import Progress, Unit
+from rxstream.progress.stream import CountedStream, ProgressOptions
 
-__all__ = ["Progress", "ProgressEvents", "progress_events", "with_progress"]
+__all__ = ["with_progress"]
 
 T = TypeVar("T")
 

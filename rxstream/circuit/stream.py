@@ -14,7 +14,7 @@ from rxstream.buffer import Buffer
 from rxstream.place import Place
 
 if TYPE_CHECKING:
-    from rxstream.circuit_guard import Guard
+    from rxstream.circuit.guard import Guard
 
 __all__ = ["GuardOptions", "GuardedStream", "HealthyAfter"]
 

@@ -1,8 +1,4 @@
-"""Circuit breakers around streams: a source that fails again and again is left alone for a while.
-
-pybreaker owns states, counts, storage and listeners. In the rooms beside: breakers by name (`circuit_registry`), what
-asks and tells them (`circuit_guard`), and one guarded subscription (`circuit_stream`).
-"""
+"""`with_circuit`: the operator, and the check of what it is given."""
 
 from __future__ import annotations
 
@@ -12,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reactivex import Observable, abc
 
-from rxstream.circuit_registry import CircuitRegistry, circuits
-from rxstream.circuit_stream import GuardedStream, GuardOptions, HealthyAfter
+from rxstream.circuit.registry import circuits
+from rxstream.circuit.stream import GuardedStream, GuardOptions, HealthyAfter
 
 if TYPE_CHECKING:
     from pybreaker import CircuitBreaker
 
-__all__ = ["CircuitRegistry", "circuits", "with_circuit"]
+__all__ = ["with_circuit"]
 
 T = TypeVar("T")
 
@@ -72,7 +68,7 @@ def with_circuit(
         None if first_item_timeout is None else _seconds("first_item_timeout", first_item_timeout),
         None if idle_timeout is None else _seconds("idle_timeout", idle_timeout),
     )
-    from rxstream.circuit_guard import Guard  # brings pybreaker, and with it a Redis client where there is one
+    from rxstream.circuit.guard import Guard  # brings pybreaker, and with it a Redis client where there is one
 
     guard = Guard.of(breaker)
 

@@ -12,9 +12,9 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxstream.place import Place
-from rxstream.progress_events import ProgressEvents
-from rxstream.progress_outlets import Bar, Call, Log, Outlet, Thread
-from rxstream.progress_report import Outcome, Progress, Unit
+from rxstream.progress.events import ProgressEvents
+from rxstream.progress.outlets import Bar, Call, Log, Outlet, Thread
+from rxstream.progress.report import Outcome, Progress, Unit
 
 __all__ = ["CountedStream", "ProgressOptions"]
 

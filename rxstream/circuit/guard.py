@@ -27,11 +27,11 @@ from pybreaker import (
     CircuitMemoryStorage,
 )
 
-from rxstream.circuit_clerk import Clerk
+from rxstream.circuit.clerk import Clerk
 from rxstream.errors import RxStreamError
 
 if TYPE_CHECKING:
-    from rxstream.circuit_stream import GuardedStream
+    from rxstream.circuit.stream import GuardedStream
 
 __all__ = ["CircuitOpenError", "Guard"]
 

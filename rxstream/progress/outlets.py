@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from rxstream.progress_report import Progress
+from rxstream.progress.report import Progress
 from rxstream.worker import Worker
 
 __all__ = ["Bar", "Call", "Log", "Outlet", "Thread", "load_bar"]

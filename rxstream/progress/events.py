@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from rxstream.formats import ServerSentEvent
 from rxstream.loops import resolve
-from rxstream.progress_report import Progress
+from rxstream.progress.report import Progress
 
 __all__ = ["ProgressEvents", "progress_events"]
 
