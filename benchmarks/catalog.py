@@ -135,4 +135,23 @@ VOLUME: Final = Group(
     rows=tuple(_volume_row(server, stalled) for server in ("uvicorn", "hypercorn") for stalled in ("", " stalled")),
 )
 
-GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, IDLE, VOLUME)
+METRICS: Final = Group(
+    contenders=(
+        export("ours", "uvicorn", "ndjson"),
+        export("measured", "uvicorn", "ndjson"),
+        fanout("ours", "uvicorn"),
+        fanout("measured", "uvicorn"),
+    ),
+    rows=(
+        Row(
+            "metrics-ndjson",
+            "NDJSON, uvicorn: metrics on / off",
+            "ndjson measured uvicorn",
+            "ndjson ours uvicorn",
+            0.95,
+        ),
+        Row("metrics-sse", "SSE, uvicorn: metrics on / off", "sse measured uvicorn", "sse ours uvicorn", 0.95),
+    ),
+)
+
+GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, METRICS, IDLE, VOLUME)

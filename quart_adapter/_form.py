@@ -7,7 +7,7 @@ Nothing is kept: a part that nobody reads is gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from quart.wrappers.request import Body
 
@@ -15,7 +15,11 @@ from quart_adapter._form_parser import FormParser
 from quart_adapter._media import SNIFFED, AllowedTypes
 from quart_adapter._parts import Part
 from quart_adapter.errors import UploadError
+from quart_adapter.measure import note_failure
 from quart_adapter.requests import next_chunk
+
+if TYPE_CHECKING:
+    from rxstream.metrics import StreamProbe
 
 __all__ = ["Form", "body_too_large"]
 
@@ -38,6 +42,7 @@ class Form:
         total: int,
         allowed: AllowedTypes | None,
         fits: Callable[[str | None, bytes], bool] | None,
+        probe: StreamProbe | None = None,
     ) -> None:
         self.failure: Exception | None = None
         self._body = body
@@ -48,6 +53,7 @@ class Form:
         self._received = 0
         self._allowed = allowed
         self._fits = fits
+        self._probe = probe
         self._events: Iterator[Any] = iter(())
 
     async def next_part(self) -> Part | None:
@@ -88,6 +94,8 @@ class Form:
             self._parser.finish()
             return iter((_END,))
         self._received += len(chunk)
+        if self._probe is not None:
+            self._probe.bytes = self._received
         over = self._received - self._total
         return self._parser.feed(chunk) if over <= 0 else self._up_to_the_limit(chunk[:-over])
 
@@ -98,7 +106,10 @@ class Form:
 
     def failed(self, error: Exception) -> Exception:
         """Notes the first failure, and returns it."""
-        self.failure = self.failure or error
+        if self.failure is None:
+            self.failure = error
+            if self._probe is not None:  # a consumer that has seen it in a part may never come back for the next
+                note_failure(self._probe, error)
         return self.failure
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quart import has_request_context, request
-
 from rxstream.buffer import BufferStatistics
 from rxstream.metrics.labels import check_name, is_name
 
@@ -36,9 +34,8 @@ class StreamInfo:
     statistics: BufferStatistics
 
 
-def stream_name(name: str | None) -> str | None:
+def stream_name(name: str | None, endpoint: str | None) -> str | None:
     """Checks a name; without one it is the endpoint of the route, which comes from code as well."""
     if name is not None:
         return check_name(name)
-    endpoint = request.endpoint if has_request_context() else None
     return endpoint if is_name(endpoint) else None

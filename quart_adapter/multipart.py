@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from quart import Request
 from reactivex import Observable, abc
@@ -14,6 +14,7 @@ from quart_adapter._form_parser import FormParser, find_boundary
 from quart_adapter._media import AllowedTypes, load_sniffer
 from quart_adapter._parts import MIB, Part
 from quart_adapter.limits import MultipartLimits, whole_number
+from quart_adapter.measure import MetricsLike, counted, upload_probe
 from rxstream.demand import DemandScheduler
 from rxstream.errors import RxStreamError
 from rxstream.sources import from_async_iterable
@@ -28,6 +29,8 @@ def from_multipart(
     allowed_types: Iterable[str] | None = None,
     sniff: bool = False,
     limits: MultipartLimits | None = None,
+    name: str | None = None,
+    metrics: MetricsLike = "default",
 ) -> Observable[Part]:
     """The parts of a form with files, in the order in which they were sent, each as a stream of its own.
 
@@ -39,6 +42,8 @@ def from_multipart(
         sniff: Also compare the content with the declared type, by its first 8 KiB. It finds a mistake and a clumsy
             lie. It does not prove that a file is harmless, nor whole, nor that nothing follows its first bytes.
         limits: The other limits, such as the number of parts.
+        name: What the upload is called in metrics: a constant of your code. Default: the route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Raises:
         TypeError, ValueError: An argument is wrong.
@@ -70,6 +75,7 @@ def from_multipart(
     allowed = None if allowed_types is None else AllowedTypes(allowed_types)
     fits = load_sniffer() if sniff else None
     body, length, content_types = request.body, request.content_length, request.headers.getlist("Content-Type")
+    probe = upload_probe(metrics, name, "multipart", request)
     taken = False
 
     def open_form() -> Form:
@@ -80,12 +86,14 @@ def from_multipart(
         boundary = find_boundary(content_types)
         if length is not None and length > total:
             raise body_too_large(total)
-        return Form(body, FormParser(boundary, limits, max_size), limits.field, max_size, total, allowed, fits)
+        parser = FormParser(boundary, limits, max_size)
+        return Form(body, parser, limits.field, max_size, total, allowed, fits, probe)
 
     def subscribe(observer: abc.ObserverBase[Part], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         left = Disposable()
         demand = scheduler if isinstance(scheduler, DemandScheduler) and scheduler.loop is not None else None
-        source = from_async_iterable(lambda: _parts(open_form, demand, left))
+        parts = _parts(open_form, demand, left)
+        source = from_async_iterable(parts) if probe is None else counted(parts, probe)
         return CompositeDisposable(left, source.subscribe(observer, scheduler=scheduler))
 
     return Observable(subscribe)
@@ -93,7 +101,7 @@ def from_multipart(
 
 async def _parts(
     open_form: Callable[[], Form], demand: DemandScheduler | None, left: Disposable
-) -> AsyncIterator[Part]:
+) -> AsyncGenerator[Part, None]:
     form = open_form()
     while (part := await form.next_part()) is not None:
         yield part

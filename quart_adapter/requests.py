@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from quart import Request
@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from quart_adapter.bounded_body import CHUNK
 from quart_adapter.errors import UploadAborted, UploadError
+from quart_adapter.measure import MetricsLike, counted, upload_probe
 from rxstream.sources import from_async_iterable
 
 __all__ = ["from_request", "next_chunk"]
@@ -21,12 +22,14 @@ __all__ = ["from_request", "next_chunk"]
 _GONE: Final = (ClientDisconnected, getattr(base, "ClientDisconnectedError", ClientDisconnected))
 
 
-def from_request(request: Request) -> Observable[bytes]:
+def from_request(request: Request, *, name: str | None = None, metrics: MetricsLike = "default") -> Observable[bytes]:
     """The raw body of a request as chunks of bytes, each when there is room for it.
 
     Args:
         request: The request of the handler, from `quart.request` or an object of the class. Its app has an `RxStream`;
             without one the stream is the same, but Quart reads the body as fast as it comes, and keeps it.
+        name: What the upload is called in metrics: a constant of your code. Default: the route's endpoint.
+        metrics: Where it is counted; None: nowhere. Default: where `RxStream(app, metrics=...)` says.
 
     Returns:
         An Observable of chunks of at most 64 KiB, for one subscription. While it is suspended the server reads
@@ -45,13 +48,14 @@ def from_request(request: Request) -> Observable[bytes]:
         ...     return "", 204
     """
     body = request.body
+    probe = upload_probe(metrics, name, "bytes", request)
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         while chunk := await next_chunk(body):
             for start in range(0, len(chunk), CHUNK):
                 yield chunk[start : start + CHUNK] if len(chunk) > CHUNK else chunk
 
-    return from_async_iterable(chunks())
+    return from_async_iterable(chunks()) if probe is None else counted(chunks(), probe)
 
 
 async def next_chunk(body: Body) -> bytes:

@@ -19,7 +19,7 @@ from quart_adapter.headers import (
     merge_headers,
 )
 from quart_adapter.info import stream_name
-from quart_adapter.measure import MetricsLike, stream_probe
+from quart_adapter.measure import MetricsLike, response_probe
 from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.formats import CSVEncoder, Encoder, JSONArrayEncoder, NDJSONEncoder, ServerSentEvent, SSEEncoder
 from rxstream.sinks import AsyncBoundary
@@ -294,10 +294,10 @@ async def _stream(
 ) -> Response:
     observable = _observable(source)
     config = resolve_buffer(buffer, preset)
-    name = stream_name(name)
+    name = stream_name(name, request.endpoint if has_request_context() else None)
     if has_request_context() and request.method == "HEAD":
         return _respond(b"", status, headers)  # the headers are all that is asked for: nothing is subscribed to
-    probe = stream_probe(metrics, name, encoder.format, "out")
+    probe = response_probe(metrics, name, encoder.format)
     body = StreamBody(
         AsyncBoundary(observable, config), encoder, RxStream.of(current_app), name=name, probe=probe, **options
     )

@@ -8,6 +8,7 @@ from typing import TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rxstream.boundary import Source
 from rxstream.demand import DemandScheduler
 from rxstream.metrics.labels import check_name
 from rxstream.metrics.stream_metrics import StreamMetrics
@@ -72,12 +73,13 @@ def with_metrics(name: str, metrics: StreamMetrics | None = None) -> Callable[[O
 
             try:
                 subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
-            except BaseException as error:
+            except BaseException as error:  # whoever subscribes deals with it
                 probe.failed(error)
                 probe.close()
                 raise
             return CompositeDisposable(Disposable(probe.close), subscription)
 
-        return Observable(subscribe)
+        # What is asked of a `Source` holds for what we pass on of one: no thread is needed here either.
+        return Source(subscribe) if isinstance(source, Source) else Observable(subscribe)
 
     return operator

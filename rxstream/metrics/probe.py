@@ -6,7 +6,7 @@ No lock, no call of a backend, and no allocation for an item: a stream does not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rxstream.buffer import Buffer
 from rxstream.buffer_config import Strategy
@@ -14,18 +14,27 @@ from rxstream.errors import BackpressureError
 from rxstream.metrics.catalog import Direction, Outcome
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rxstream.metrics.recorder import Recorder
 
 __all__ = ["StreamProbe", "Totals"]
 
-Totals = tuple[int, int, int, float]
-"""Items, bytes, overflows, seconds of waiting: what a stream has come to up to now."""
+
+class Totals(NamedTuple):
+    """What a stream has come to up to now, and how full its buffer is and has been, from 0 to 1."""
+
+    elements: int = 0
+    bytes: int = 0
+    overflows: int = 0
+    suspended: float = 0.0
+    utilization: float = 0.0
+    high_water: float = 0.0
+
+
+_NOTHING: Final = Totals()
 
 
 class StreamProbe:
-    """One stream, as its metrics see it; open from `open`, or the `with` block, to the first `close`.
+    """One stream, as its metrics see it; open from `open` to the first `close`.
 
     Attributes:
         elements: Items up to now; the stream counts here.
@@ -65,7 +74,7 @@ class StreamProbe:
         self.outcome: Outcome = "cancelled"
         self.strategy: Strategy | None = None
         self.refused: str | None = None
-        self.folded: Totals = (0, 0, 0, 0.0)
+        self.folded = _NOTHING
         self._recorder = recorder
         self._clock = clock
         self._began = clock()
@@ -125,35 +134,25 @@ class StreamProbe:
             self._buffer = self._waits = None  # nothing keeps them any more
             self._recorder.closed(self)
 
-    def __enter__(self) -> StreamProbe:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.completed()
-        else:
-            self.failed(error)
-        self.close()
-
     # -- the other side
 
     def totals(self) -> Totals:
-        """What the stream has come to up to now."""
+        """What the stream has come to up to now; from any thread."""
         if self._final is not None:
             return self._final
         buffer, waits = self._buffer, self._waits
-        dropped = buffer.statistics().dropped if buffer is not None else 0
-        return self.elements, self.bytes, self._dropped + dropped, waits.seconds() if waits is not None else 0.0
-
-    def fill(self) -> tuple[float, float]:
-        """How full the buffer is, and has been at most, from 0 to 1."""
-        buffer = self._buffer
+        waited = waits.seconds() if waits is not None else 0.0
         if buffer is None:
-            return 0.0, 0.0
+            return Totals(self.elements, self.bytes, self._dropped, waited)
         now = buffer.statistics()
-        return min(1.0, now.length / now.capacity), min(1.0, now.high_water / now.capacity)
+        return Totals(
+            self.elements,
+            self.bytes,
+            self._dropped + now.dropped,
+            waited,
+            min(1.0, now.length / now.capacity),
+            min(1.0, now.high_water / now.capacity),
+        )
 
 
 class _Waits:

@@ -13,8 +13,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from rxstream.metrics.backend import MetricsBackend
 from rxstream.metrics.catalog import (
@@ -32,7 +32,12 @@ from rxstream.metrics.catalog import (
     Direction,
     Metric,
 )
-from rxstream.metrics.probe import StreamProbe
+from rxstream.metrics.probe import StreamProbe, Totals
+
+if TYPE_CHECKING:
+    from pybreaker import CircuitBreaker
+
+    from rxstream.metrics.circuits import CircuitCounter
 
 __all__ = ["MAX_NAMES", "OTHER", "Recorder"]
 
@@ -81,7 +86,7 @@ class Recorder:
         self._starting = threading.Lock()
         self._wake = threading.Event()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque(maxlen=JOBS + 1)
-        self.before_report: Callable[[], object] | None = None
+        self._watched: WeakKeyDictionary[CircuitBreaker, CircuitCounter] = WeakKeyDictionary()
         _recorders.add(self)
 
     # -- the streams' side: nothing in here waits
@@ -133,6 +138,16 @@ class Recorder:
         self._post((metric, amount, labels))
         self._see_to_the_thread()
 
+    def watch(self, breaker: CircuitBreaker, name: str) -> None:
+        """Counts a circuit's transitions and rejections, and shows its state; once, however often it is asked."""
+        from rxstream.metrics.circuits import CircuitCounter  # whoever has a breaker has imported its library
+
+        with self._starting:
+            if breaker in self._watched:
+                return
+            self._watched[breaker] = counter = CircuitCounter(self, name)
+        breaker.add_listener(counter)
+
     def _post(self, news: StreamProbe | tuple[Metric, float, Labels]) -> None:
         self._inbox.append(news)
         if len(self._inbox) > INBOX and self._adding_up.acquire(blocking=False):
@@ -147,17 +162,18 @@ class Recorder:
         with self._adding_up:
             self._empty_inbox()
             active: defaultdict[Labels, int] = defaultdict(int)
-            fill: defaultdict[Labels, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+            utilization: defaultdict[Labels, float] = defaultdict(float)
+            high_water: defaultdict[Labels, float] = defaultdict(float)
             for probe in self._live.copy():
-                self._fold(probe)
-                active[probe.labels] += 1
-                fill[probe.labels] = (
-                    max(fill[probe.labels][0], (now := probe.fill())[0]),
-                    max(fill[probe.labels][1], now[1]),
-                )
-            for labels in self._shown | set(active):
+                now = self._fold(probe)
+                labels: Labels = probe.labels
+                active[labels] += 1
+                utilization[labels] = max(utilization[labels], now.utilization)
+                high_water[labels] = max(high_water[labels], now.high_water)
+            for labels in self._shown | set(active):  # a stream that has ended leaves zeros
                 self._gauges[ACTIVE, labels] = active[labels]
-                self._gauges[UTILIZATION, labels], self._gauges[HIGH_WATER, labels] = fill[labels]
+                self._gauges[UTILIZATION, labels] = utilization[labels]
+                self._gauges[HIGH_WATER, labels] = high_water[labels]
             self._shown = {labels for labels, count in active.items() if count}
 
     def _empty_inbox(self) -> None:
@@ -173,17 +189,19 @@ class Recorder:
                 metric, amount, labels = news
                 self._counts[metric, labels] += amount
 
-    def _fold(self, probe: StreamProbe) -> None:
+    def _fold(self, probe: StreamProbe) -> Totals:
         """Adds what a stream has come to since it was last looked at."""
         before, now, labels = probe.folded, probe.totals(), probe.labels
         probe.folded = now
-        self._counts[ELEMENTS, labels] += now[0] - before[0]
-        self._counts[BYTES, labels] += now[1] - before[1]
+        self._counts[ELEMENTS, labels] += now.elements - before.elements
+        self._counts[BYTES, labels] += now.bytes - before.bytes
         self._counts[ERRORS, labels] += 0  # known from the start, so that an alert sees the first
-        if probe.strategy is not None or now[2]:
-            self._counts[OVERFLOWS, (*labels, probe.strategy or "suspend")] += max(0, now[2] - before[2])
+        if probe.strategy is not None or now.overflows:
+            # Looked at while it ends, a stream may seem to go back a little; a counter must not.
+            self._counts[OVERFLOWS, (*labels, probe.strategy or "suspend")] += max(0, now.overflows - before.overflows)
         if probe.strategy == "suspend":
-            self._counts[SUSPENDED, labels] += max(0.0, now[3] - before[3])
+            self._counts[SUSPENDED, labels] += max(0.0, now.suspended - before.suspended)
+        return now
 
     def _fold_end(self, probe: StreamProbe) -> None:
         labels = probe.labels
@@ -209,12 +227,13 @@ class Recorder:
         return True
 
     def set(self, metric: Metric, value: float, labels: Labels) -> None:
-        """Sets a gauge, with the next report."""
-        self._gauges[metric, labels] = value
+        """Sets a gauge."""
+        with self._adding_up:
+            self._gauges[metric, labels] = value
 
     def _report(self) -> None:
-        if self.before_report is not None:
-            self._guarded(self.before_report)
+        for breaker, counter in list(self._watched.items()):
+            self._guarded(counter.report, breaker)
         self._add_up()
         with self._adding_up:
             counts, self._counts = self._counts, defaultdict(float)

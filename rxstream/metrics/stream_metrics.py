@@ -17,6 +17,7 @@ from rxstream.metrics.recorder import Recorder
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from pybreaker import CircuitBreaker
 
 __all__ = ["StreamMetrics"]
 
@@ -73,6 +74,18 @@ class StreamMetrics:
             TypeError, ValueError: `name` is no constant.
         """
         return self._recorder.probe(check_name(name), format, direction, clock)
+
+    def watch(self, breaker: CircuitBreaker, name: str | None = None) -> None:
+        """Counts what a circuit breaker does: its state, its transitions, the streams that it refuses.
+
+        Args:
+            breaker: Any of pybreaker's. Those of `circuits.get(...)` are watched without being asked for.
+            name: The label `circuit`: a constant; default: the breaker's name.
+
+        Raises:
+            TypeError, ValueError: There is no name, or it is no constant.
+        """
+        self._recorder.watch(breaker, check_name(name if name is not None else breaker.name or ""))
 
     def flush(self) -> None:
         """Reports to the backend now, on this thread: before a push to a gateway, say. A scrape needs no such call.
