@@ -14,7 +14,7 @@ import pytest
 from reactivex import Subject
 
 from examples.monitor import __main__ as command
-from examples.monitor import app as monitor
+from examples.monitor import live, service
 from examples.monitor.sampler import Probe, Sample, _rate
 from examples.monitor.store import ROWS_A_FETCH, Row, Store
 
@@ -109,7 +109,7 @@ async def test_history_and_live_feed_meet_without_gap(store: Store, sample: Samp
     for _ in range(3):
         await store.append(sample)
     feed: Subject[Row] = Subject()
-    async with aclosing(monitor.follow(store, feed, after=0)) as rows:
+    async with aclosing(live.follow(store, feed, after=0)) as rows:
         seen = [(await anext(rows))["id"]]
         feed.on_next(await store.append(sample))
         feed.on_next(await store.append(sample))
@@ -130,7 +130,7 @@ async def test_a_sample_in_both_history_and_live_feed_comes_once(
             yield row
 
     await store.append(sample)
-    async with aclosing(monitor.follow(store, feed, after=0)) as followed:
+    async with aclosing(live.follow(store, feed, after=0)) as followed:
         monkeypatch.setattr(store, "last_id", lambda: asyncio.sleep(0, 1))
         monkeypatch.setattr(store, "rows", rows_a_moment_later)
         seen = [(await anext(followed))["id"] for _ in range(2)]
@@ -143,7 +143,7 @@ async def test_a_slow_client_loses_only_old_samples(store: Store, sample: Sample
     """Two hundred live samples that nobody takes: the newest 64 are there, and the sampler did not wait."""
     feed: Subject[Row] = Subject()
     row = await store.append(sample)
-    async with aclosing(monitor.follow(store, feed, after=0)) as rows:
+    async with aclosing(live.follow(store, feed, after=0)) as rows:
         await anext(rows)
         for number in range(2, 202):
             feed.on_next(row | {"id": number})
@@ -166,7 +166,7 @@ async def test_a_reading_that_fails_is_a_gap(store: Store, sample: Sample, caplo
     feed: Subject[Row] = Subject()
     came = asyncio.Event()
     feed.subscribe(lambda row: came.set())
-    task = asyncio.create_task(monitor.sample(Flaky(), store, feed, interval=0.001))
+    task = asyncio.create_task(service.sample(Flaky(), store, feed, interval=0.001))
     await asyncio.wait_for(came.wait(), 60)
     task.cancel()
     await asyncio.wait([task])
