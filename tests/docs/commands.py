@@ -58,6 +58,10 @@ class Shell:
         for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE):
             self._command(shlex.split(command, comments=True), output or None)
 
+    def serve(self, command: str) -> None:
+        """Starts a server; `address` is where it listens."""
+        self._command(shlex.split(command), None)
+
     def close(self) -> None:
         """Stops the server."""
         if self._server is not None:

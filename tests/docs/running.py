@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,7 +91,8 @@ class Runner:
         exec(compile(lines + block.code, str(block.page), "exec"), self.namespace)
         app = self.namespace.get("app")
         if isinstance(app, Quart) and app is not before:
-            asyncio.run(asyncio.wait_for(_request_all(app), DEADLINE))
+            with ThreadPoolExecutor(1) as thread:  # a test that runs on a loop itself may call this
+                thread.submit(asyncio.run, asyncio.wait_for(_request_all(app), DEADLINE)).result()
 
     def _pytest(self, name: str) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
