@@ -316,7 +316,7 @@ class StreamBody(ResponseBody):
                 if batch := boundary.buffer.take():
                     self._pending = self._encoded(batch)
                     if chunk := next(self._pending, None):
-                        return chunk
+                        return await self._filled_up(chunk)
                 elif ended:
                     return self._last()
         except Exception as error:
@@ -334,6 +334,29 @@ class StreamBody(ResponseBody):
             if 2 * len(buffer.items) >= buffer.config.capacity or self._boundary.ended:
                 return
             await asyncio.sleep(0)
+
+    async def _filled_up(self, chunk: bytes) -> bytes:
+        """A chunk with what a source that waits has ready within a turn of the loop, up to about `CHUNK` bytes: to send
+        one costs as much as hundreds of rows."""
+        buffer = self._boundary.buffer
+        if buffer.config.strategy != "suspend":  # what may yet be dropped is not to be bytes before its time
+            return chunk
+        chunks, size = [chunk], len(chunk)
+        while size + len(chunk) <= CHUNK:
+            if (following := next(self._pending, None)) is None:
+                if self._encoder.failure is not None:
+                    break
+                if not (buffer.items or self._boundary.ended):
+                    buffer.settle(buffer.config.capacity)
+                    await asyncio.sleep(0)
+                if not (batch := buffer.take()):
+                    break
+                self._pending = self._encoded(batch)
+                following = next(self._pending, b"")
+            chunk = following
+            chunks.append(chunk)
+            size += len(chunk)
+        return b"".join(chunks)
 
     def _encoded(self, items: Sequence[Any]) -> Iterator[bytes]:
         """Chunks of about `CHUNK` bytes; up to the item that fails."""

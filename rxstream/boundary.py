@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar, cast
 
 from reactivex import Observable, abc
@@ -58,9 +58,21 @@ class Boundary(Generic[T]):
     Attributes:
         error: What the stream failed with, once it has.
         ended: Whether the terminal has come. What is in the buffer then still comes before it.
+        waiting: Not empty while the pull side is to be told of an item.
     """
 
-    __slots__ = ("__weakref__", "_late", "_owner", "_scheduler", "_source", "_subscription", "buffer", "ended", "error")
+    __slots__ = (
+        "__weakref__",
+        "_late",
+        "_owner",
+        "_scheduler",
+        "_source",
+        "_subscription",
+        "buffer",
+        "ended",
+        "error",
+        "waiting",
+    )
 
     def __init__(
         self, source: Observable[T], config: BufferConfig, on_dropped: Callable[[T], object] | None = None
@@ -68,6 +80,7 @@ class Boundary(Generic[T]):
         self.buffer: Buffer[T] = Buffer(config, on_dropped, self._hook_failed if on_dropped else None)
         self.error: Exception | None = None
         self.ended = False
+        self.waiting: Collection[object] = (None,)
         self._source = source
         self._scheduler: DemandScheduler | None = None
         self._subscription = SingleAssignmentDisposable()
@@ -79,7 +92,7 @@ class Boundary(Generic[T]):
     def connect(self, loop: asyncio.AbstractEventLoop | None, base: abc.SchedulerBase | None = None) -> None:
         """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once."""
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
-        self._scheduler.on_subscribed = self._changed
+        self._scheduler.on_subscribed = self.changed
         if self._scheduler.blocks and not isinstance(self._source, Source):
             self._scheduler.run_off_loop(self._subscribe)
         else:
@@ -101,7 +114,7 @@ class Boundary(Generic[T]):
         except (Exception, asyncio.CancelledError) as error:  # arbitrary code: its failure is the stream's
             self.on_error(as_failure(error))
         finally:
-            self._changed()
+            self.changed()
 
     def _release(self) -> None:
         try:
@@ -114,7 +127,7 @@ class Boundary(Generic[T]):
     def on_next(self, item: T) -> None:
         """Takes an item, from any thread: keeps it, drops one, or makes the caller wait."""
         if self.buffer.offer(item):
-            self._changed()
+            self.changed()
         else:
             self._refused(item)
 
@@ -127,11 +140,11 @@ class Boundary(Generic[T]):
         """Takes the terminal: items that are in the buffer still come before it."""
         self._end()
 
-    # -- within
-
-    def _changed(self) -> None:
+    def changed(self) -> None:
         """There is an item or the end: the pull side's turn. Called on the producer's thread."""
         raise NotImplementedError
+
+    # -- within
 
     def _end(self, error: object = None) -> bool:
         """Takes the terminal; False: there was one before, or the consumer has left."""
@@ -140,7 +153,7 @@ class Boundary(Generic[T]):
         if error is not None:
             self.error = as_failure(error)
         self.ended = True  # only now: whoever sees it takes the error, and what is in the buffer
-        self._changed()
+        self.changed()
         return True
 
     def _refused(self, item: T) -> None:
@@ -167,7 +180,7 @@ class Boundary(Generic[T]):
     def _taken(self, item: T, taken: bool) -> None:
         """What became of an item that had to wait: nobody has misbehaved if the stream was over in the meantime."""
         if taken:
-            self._changed()
+            self.changed()
             return
         self.buffer.discard(item)
         if self._scheduler is not None and self._scheduler.disposed and self._scheduler.on_worker():

@@ -128,7 +128,8 @@ class _Drain(Boundary[T]):
         if self._worker is not None:
             self._worker.stop()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Delivers what there is on the scheduler, unless that is under way."""
         with self._lock:
             if self._draining:
                 return

@@ -37,6 +37,7 @@ class AsyncBoundary(Boundary[T]):
         self._items = self.buffer.items
         self._loop: asyncio.AbstractEventLoop | None = None
         self._getters: list[asyncio.Future[bool] | None] = []  # whoever waits; None once the boundary is closed
+        self.waiting = self._getters
         self._subscribed = False
 
     @property
@@ -54,11 +55,11 @@ class AsyncBoundary(Boundary[T]):
             return
         self._items.append(item)
         if self._getters:
-            self._changed()
+            self.changed()
 
     def _squeeze(self, item: T) -> None:
         if self.buffer.offer(item):
-            self._changed()
+            self.changed()
         else:
             self._refused(item)
 
@@ -92,6 +93,9 @@ class AsyncBoundary(Boundary[T]):
         Raises:
             Exception: What the stream failed with, once its last item has been taken.
         """
+        # A source on this loop that `take` has just woken needs a turn of it, which costs far less than to wait to be
+        # woken by the source. One on a thread needs the interpreter, which it has sooner if this one waits.
+        gives_turn = self._scheduler is not None and not self._scheduler.off_loop
         while True:
             ended = self.ended  # before the look into the buffer: what came before the end must not be missed
             if batch := self.buffer.take(limit):
@@ -100,7 +104,11 @@ class AsyncBoundary(Boundary[T]):
                 if self.error is not None:
                     raise self.error
                 return batch
-            await self._wait()
+            if gives_turn:
+                gives_turn = False
+                await asyncio.sleep(0)
+            else:
+                await self._wait()
 
     def poke(self) -> None:
         """Ends a `ready` that waits."""
@@ -114,7 +122,7 @@ class AsyncBoundary(Boundary[T]):
             self._getters.append(None)  # before the sweep: who appends an item after that comes to sweep again
         super().disconnect()
         self.ended = True
-        self._changed()
+        self.changed()
 
     async def aclose(self) -> None:
         """Disposes the subscription; waits, with a bound, for the cleanup of the sources. Any number of times."""
@@ -127,7 +135,7 @@ class AsyncBoundary(Boundary[T]):
             super()._subscribe()
         finally:
             self._subscribed = True
-            self._changed()
+            self.changed()
 
     async def _wait(self, *, opening: bool = False) -> bool:
         loop = self._loop
@@ -143,7 +151,8 @@ class AsyncBoundary(Boundary[T]):
             with suppress(ValueError):
                 self._getters.remove(getter)
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Wakes whoever waits; after the end it discards what still came."""
         if self.buffer.disposed:
             self.buffer.sweep()
         for getter in (*self._getters,):

@@ -98,6 +98,8 @@ async def _pump(
         iterator = make()
         if scheduler is None:
             await _move(iterator, observer)
+        elif isinstance(observer, Boundary):
+            await _fill(iterator, observer, scheduler)
         else:
             await _move_on_demand(iterator, observer, scheduler)
     except asyncio.CancelledError as error:
@@ -128,6 +130,25 @@ async def _move_on_demand(
             on_next(item)
         else:
             await scheduler.push(on_next, item)
+        left -= 1
+        if left <= 0:
+            left = await turns.take()
+
+
+async def _fill(iterator: AsyncIterator[T], boundary: Boundary[T], scheduler: DemandScheduler) -> None:
+    """`_move_on_demand` where no operator stands between: there is no worker then, and `on_next` is written out."""
+    take_place, keep, waiting = boundary.buffer.room.pop, boundary.buffer.items.append, boundary.waiting
+    turns = _Turns()
+    left = turns.length
+    async for item in iterator:
+        try:
+            take_place()
+        except IndexError:
+            await scheduler.push(boundary.on_next, item)
+        else:
+            keep(item)
+            if waiting:
+                boundary.changed()
         left -= 1
         if left <= 0:
             left = await turns.take()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from rxstream.formats.base import Encoder, Refused, Serialize, T
@@ -76,31 +77,36 @@ class CSVEncoder(Encoder[T]):
         self._header = header
         self._bom = bom
         self._guard = formula_guard
-        self._delimiter = chosen.delimiter if _is_plain(chosen) else None
-        self._specials = chosen.delimiter + '"\r\n'
-        self._special = re.compile(f"[{re.escape(self._specials)}]")
+        self._delimiter = chosen.delimiter if _is_plain(chosen) else None  # None: `csv` itself writes
+        specials = chosen.delimiter + '"\r'
+        self._texts = partial(
+            texts, guard=formula_guard, specials=specials, special=re.compile(f"[{re.escape(specials)}\n]")
+        )
 
     def _batch(self, items: Sequence[Any]) -> bytes:
-        rows = self._reader.rows(items)
-        columns = self._columns(rows)
-        body = self._joined(columns)
-        if body is None:
-            body = self._text(zip(*columns, strict=True))
+        columns = list(zip(*self._reader.rows(items), strict=True))
+        if self._delimiter is None or len(columns) < 2:  # an empty cell that is alone in its row is quoted
+            body = self._text(zip(*self._each(columns, partial(cells, guard=self._guard)), strict=True))
+        else:
+            ready = self._each(columns, self._texts)
+            body = self._line_end.join(map(self._delimiter.join, zip(*ready, strict=True))) + self._line_end
         return body.encode() if self.count else self._head() + body.encode()
 
     def _closing(self) -> bytes:
         return b"" if self.count else self._head()
 
-    def _columns(self, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-        """The columns of cells: types are alike in a column, and one look at them spares one at each cell."""
-        columns = []
-        for index, values in enumerate(zip(*rows, strict=True)):
+    def _each(
+        self, columns: Sequence[Sequence[Any]], convert: Callable[[Sequence[Any]], Sequence[Any]]
+    ) -> list[Sequence[Any]]:
+        """Converts a column at a time: types are alike in it, and one look at it spares one at each cell."""
+        converted = []
+        for index, values in enumerate(columns):
             try:
-                columns.append(cells(values, guard=self._guard))
+                converted.append(convert(values))
             except Refused as error:
                 names = self._reader.columns
                 raise Refused(f"column {names[index] if names else index!r}: {error}") from None
-        return columns
+        return converted
 
     def _head(self) -> bytes:
         mark = b"\xef\xbb\xbf" if self._bom else b""
@@ -108,14 +114,6 @@ class CSVEncoder(Encoder[T]):
         if not self._header or names is None:
             return mark
         return mark + self._text([cells(names, guard=self._guard)]).encode()
-
-    def _joined(self, columns: Sequence[Sequence[Any]]) -> str | None:
-        """The rows of a plain dialect: one look at a column shows whether a cell of it needs quotes, for which `csv`
-        looks at each. None: for `csv`."""
-        if self._delimiter is None or len(columns) < 2:  # an empty cell that is alone in its row is quoted
-            return None
-        ready = [texts(column, self._specials, self._special) for column in columns]
-        return self._line_end.join(map(self._delimiter.join, zip(*ready, strict=True))) + self._line_end
 
     def _text(self, rows: Iterable[Sequence[Any]]) -> str:
         lines: list[str] = []

@@ -71,7 +71,7 @@ async def test_a_subscription_that_is_there_in_the_nick_of_time() -> None:
 
         async def _wait(self, *, opening: bool = False) -> bool:
             self._subscribed = True
-            self._changed()
+            self.changed()
             return await super()._wait(opening=opening)
 
     async with asyncio.timeout(DEADLINE):
