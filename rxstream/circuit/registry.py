@@ -5,13 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from pybreaker import CircuitBreaker, CircuitBreakerListener
     from pybreaker import CircuitBreakerStorage as Storage
 
 __all__ = ["CircuitRegistry", "circuits"]
+
+
+class BreakerFollower(Protocol):
+    """Wants to know of each breaker of a registry, such as metrics."""
+
+    def follow(self, breaker: CircuitBreaker) -> None:
+        """Here is one. Returns at once, and does not call the registry."""
 
 
 class CircuitRegistry:
@@ -27,6 +35,7 @@ class CircuitRegistry:
 
     def __init__(self) -> None:
         self._breakers: dict[str, CircuitBreaker] = {}  # names come from code
+        self._followers: WeakSet[BreakerFollower] = WeakSet()
         self._lock = threading.Lock()
 
     def get(
@@ -74,6 +83,8 @@ class CircuitRegistry:
             breaker = self._breakers.get(name)
             if breaker is None:
                 breaker = self._breakers[name] = _make(name, numbers, exclude, listeners, state_storage)
+                for follower in list(self._followers):
+                    follower.follow(breaker)
                 return breaker
         for setting, value in numbers.items():
             if value is not None and value != getattr(breaker, setting):
@@ -86,6 +97,13 @@ class CircuitRegistry:
                 f"the circuit {name!r} exists already; give it its storage, exclusions and listeners at its first use"
             )
         return breaker
+
+    def tell(self, follower: BreakerFollower) -> None:
+        """Shows somebody, who is not kept alive for it, each breaker that there is, and each that is made later."""
+        with self._lock:
+            self._followers.add(follower)
+            for breaker in self._breakers.values():
+                follower.follow(breaker)
 
     def __iter__(self) -> Iterator[CircuitBreaker]:
         with self._lock:

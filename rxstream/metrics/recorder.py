@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from rxstream.circuit.registry import circuits
 from rxstream.metrics.backend import MetricsBackend
 from rxstream.metrics.catalog import (
     ACTIVE,
@@ -88,6 +89,7 @@ class Recorder:
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque(maxlen=JOBS + 1)
         self._watched: WeakKeyDictionary[CircuitBreaker, CircuitCounter] = WeakKeyDictionary()
         _recorders.add(self)
+        circuits.tell(self)
 
     # -- the streams' side: nothing in here waits
 
@@ -147,6 +149,10 @@ class Recorder:
                 return
             self._watched[breaker] = counter = CircuitCounter(self, name)
         breaker.add_listener(counter)
+
+    def follow(self, breaker: CircuitBreaker) -> None:
+        """A circuit of `circuits`: watched under its own name."""
+        self.watch(breaker, str(breaker.name))
 
     def _post(self, news: StreamProbe | tuple[Metric, float, Labels]) -> None:
         self._inbox.append(news)
