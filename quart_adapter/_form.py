@@ -14,6 +14,7 @@ from quart.wrappers.request import Body
 from quart_adapter._form_parser import FormParser
 from quart_adapter._media import SNIFFED, AllowedTypes
 from quart_adapter._parts import Part
+from quart_adapter.bounded_body import MESSAGE
 from quart_adapter.errors import UploadError
 from quart_adapter.measure import note_failure
 from quart_adapter.requests import next_chunk
@@ -88,8 +89,35 @@ class Form:
         except Exception as error:
             raise self.failed(error)  # noqa: B904 - it is the same
 
+    async def pieces(self, count: Callable[[bytes], object]) -> tuple[list[bytes], bool]:
+        """What is there of the part that is open, waiting only for something to be there.
+
+        Args:
+            count: Is called with each piece, and raises where the part is too large.
+
+        Returns:
+            Its next bytes, and whether they are the last.
+        """
+        if self.failure is not None:
+            raise self.failure
+        pieces: list[bytes] = []  # those of one message
+        try:
+            while not pieces:
+                for event in self._events:
+                    if event is None:
+                        return pieces, True
+                    count(event)
+                    pieces.append(event)
+                if not pieces:
+                    self._events = await self._more()
+        except Exception as error:
+            failure = self.failed(error)
+            if not pieces:
+                raise failure  # noqa: B904 - it is the same
+        return pieces, False
+
     async def _more(self) -> Iterator[Any]:
-        chunk = await next_chunk(self._body)
+        chunk = await next_chunk(self._body, MESSAGE)
         if not chunk:
             self._parser.finish()
             return iter((_END,))

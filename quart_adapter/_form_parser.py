@@ -21,7 +21,7 @@ Event: TypeAlias = "multipart.MultipartSegment | bytes | None"
 """The headers of a part, a piece of it, its end."""
 
 SLICE: Final = 65536
-"""Bytes that the parser is given at once: it copies what it cannot finish."""
+"""Bytes of the largest piece of a part, and all that the parser works on at once: it copies what it cannot finish."""
 
 _PARAMETER = re.compile(r';[ \t]*([^=;"\s]+)=("(?:[^"\\]|\\.)*"|[^;"]*)', re.DOTALL)
 
@@ -72,13 +72,16 @@ class FormParser:
                 self._preamble = data[1 - len(self._delimiter) :]
                 return
             self._preamble, data = None, data[start + 2 :]
-        for start in range(0, len(data), SLICE):
-            piece = data[start : start + SLICE] if len(data) > SLICE else data
-            pending = self._parser._buffer
+        start, size = 0, len(data)
+        while start < size:
+            pending = self._parser._buffer  # before a piece of a part that is at most the start of a delimiter
+            end = start + SLICE - min(len(pending), len(self._delimiter) + 1)
+            piece = data[start:end]  # not copied if that is all of it
             try:
                 yield from self._parser.parse(piece)
             except multipart.MultipartError as error:
                 raise self._parser.translated(error, pending + piece) from error
+            start = end
 
     def finish(self) -> None:
         """The bytes have ended.
@@ -128,7 +131,7 @@ class _Guarded(multipart.PushMultipartParser):  # type: ignore[misc]
         end = line.find(b"\n")
         if len(line) > self._limits.header_size and not 0 <= end <= self._limits.header_size:
             raise self._headers_too_large()
-        if any(character in line for character in b"\r\n\0"):
+        if b"\r" in line or b"\n" in line or b"\0" in line:
             raise UploadError(400, "malformed_header", "a header of a part has a control character")
         self._headers_size += len(line)
         if self._headers_size > self._limits.headers_size or len(self._segment_headerlist) > self._limits.headers:
@@ -147,7 +150,7 @@ class _Guarded(multipart.PushMultipartParser):  # type: ignore[misc]
         if names.count("Content-Type") > 1:
             raise UploadError(400, "malformed_header", "a part has more than one Content-Type")
         segment = multipart.MultipartSegment(headerlist)
-        if "\\" in (value := dict(headerlist)["Content-Disposition"]):  # the library takes a path of Windows apart
+        if "\\" in (value := headerlist[names.index("Content-Disposition")][1]):  # the library cuts a path of Windows
             segment.filename = multipart.parse_options_header(value, unquote=_unquoted)[1].get("filename")
         if segment.disposition != "form-data" or segment.name is None:
             raise UploadError(400, "invalid_disposition", "a part's Content-Disposition must be form-data, and name it")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
 from reactivex import Observable, abc
@@ -18,9 +17,10 @@ from quart_adapter._names import safe_name
 from quart_adapter._saving import NewFile
 from quart_adapter.errors import UploadError
 from quart_adapter.limits import whole_number
+from rxstream.boundary import Source
 from rxstream.errors import RxStreamError
 from rxstream.loops import call_on
-from rxstream.sources import from_async_iterable
+from rxstream.sources import from_async_batches
 
 if TYPE_CHECKING:
     from quart_adapter._form import Form
@@ -41,7 +41,6 @@ class Part:
             at most 200 bytes. Two uploads may have the same. None for a field.
         raw_filename: The name as it was sent. Never a path to open.
         content_type: The type that the client declared, in lower case and without parameters; None if it did not.
-        headers: All headers of the part.
         is_file: Whether it is a file. The file field of a form that was left empty is none.
         stream: The content, for one subscription, in chunks of at most 64 KiB.
 
@@ -55,6 +54,7 @@ class Part:
         "_ended",
         "_form",
         "_head",
+        "_headerlist",
         "_limit",
         "_loop",
         "_reading",
@@ -63,7 +63,6 @@ class Part:
         "_unclaimed",
         "content_type",
         "filename",
-        "headers",
         "is_file",
         "name",
         "raw_filename",
@@ -77,7 +76,7 @@ class Part:
         if self.raw_filename is not None:
             self.filename = safe_name(re.split(r"[/\\]", self.raw_filename)[-1], "file")
         self.content_type: str | None = segment.content_type or None
-        self.headers = Headers(segment.headerlist)
+        self._headerlist: list[tuple[str, str]] = segment.headerlist
         self._form = form
         self._limit = limit
         self._size = 0
@@ -89,6 +88,11 @@ class Part:
 
     def __repr__(self) -> str:
         return f"<Part {self.name!r} {self.filename!r} {self.content_type}>"
+
+    @property
+    def headers(self) -> Headers:
+        """All headers of the part."""
+        return Headers(self._headerlist)
 
     @property
     def stream(self) -> Observable[bytes]:
@@ -105,13 +109,13 @@ class Part:
             reading = SingleAssignmentDisposable()
 
             def start() -> None:
-                reading.disposable = from_async_iterable(self._chunks).subscribe(observer, scheduler=scheduler)
+                reading.disposable = from_async_batches(self._batches).subscribe(observer, scheduler=scheduler)
 
             call_on(self._loop, start)  # this may be a worker's thread, where an observer alone finds no loop
             # After the terminal, too: the next part comes when the observer has seen the end of this one.
             return CompositeDisposable(reading, Disposable(lambda: call_on(self._loop, self._close)))
 
-        return Observable(subscribe)
+        return Source(subscribe)
 
     async def read(self, max_size: int = MIB) -> bytes:
         """The whole content.
@@ -124,9 +128,15 @@ class Part:
             RxStreamError: The part has been read, or skipped.
         """
         whole_number("max_size", max_size)
-        async with self._content() as chunks:
-            self._limit = min(self._limit, max_size)
-            return b"".join([chunk async for chunk in chunks])
+        self._claim()
+        self._limit = min(self._limit, max_size)
+        content: list[bytes] = []
+        try:
+            while pieces := await self._next():
+                content += pieces
+        finally:
+            self._close()
+        return b"".join(content)
 
     async def text(self, max_size: int = MIB) -> str:
         """The whole content as text, in UTF-8 (RFC 7578, 5.1.2; no browser sends another charset).
@@ -158,21 +168,22 @@ class Part:
             UploadError, RxStreamError: As for `read`.
         """
         file = NewFile(path)
+        self._claim()
         size = unwritten = 0
         pieces: list[bytes] = []
         try:
-            async with self._content() as chunks:
-                await asyncio.to_thread(file.create)
-                async for chunk in chunks:
-                    pieces.append(chunk)
-                    unwritten += len(chunk)
-                    if unwritten >= BATCH:
-                        await asyncio.to_thread(file.write, pieces)
-                        size, unwritten, pieces = size + unwritten, 0, []
-                await asyncio.to_thread(file.write, pieces)
-                await asyncio.to_thread(file.commit)
+            await asyncio.to_thread(file.create)
+            while more := await self._next():
+                pieces += more
+                unwritten += sum(map(len, more))
+                if unwritten >= BATCH:
+                    await asyncio.to_thread(file.write, pieces)
+                    size, unwritten, pieces = size + unwritten, 0, []
+            await asyncio.to_thread(file.write, pieces)
+            await asyncio.to_thread(file.commit)
         finally:
             file.discard()
+            self._close()
         return size + unwritten
 
     # -- who has it
@@ -206,23 +217,13 @@ class Part:
 
     # -- its bytes
 
-    @asynccontextmanager
-    async def _content(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Claims the part and reads it here, with no stream in between."""
-        self._claim()
-        try:
-            async with aclosing(self._chunks()) as chunks:
-                yield chunks
-        finally:
-            self._close()
-
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+    async def _batches(self) -> AsyncGenerator[list[bytes], None]:
         if self._closed:
             return
         self._reading = True
         try:
-            while chunk := await self._next():
-                yield chunk
+            while pieces := await self._next():
+                yield pieces
         finally:
             self._reading = False
             if self._closed:
@@ -234,26 +235,25 @@ class Part:
         if not self._reading:
             self._done.set()
 
-    async def _next(self) -> bytes:
-        """The next bytes; none at the end."""
+    async def _next(self) -> list[bytes]:
+        """The next pieces that are there; none at the end."""
         if self._head:
-            return self._head.pop(0)
-        return await self._pull()
-
-    async def _pull(self) -> bytes:
+            head, self._head = self._head, []
+            return head
         if self._ended:
-            return b""
-        event = await self._form.event()
-        if event is None:
-            self._ended = True
-            return b""
-        self._size += len(event)
+            return []
+        pieces, self._ended = await self._form.pieces(self._count)
+        return pieces
+
+    def _count(self, piece: bytes) -> None:
+        self._size += len(piece)
         if self._size > self._limit:
-            raise self._form.failed(part_too_large(self.name, is_file=self.is_file, limit=self._limit))
-        return bytes(event)
+            raise part_too_large(self.name, is_file=self.is_file, limit=self._limit)
 
     async def look(self, size: int) -> bytes:
         """The first bytes, which are still to be read."""
-        while sum(map(len, self._head)) < size and (chunk := await self._pull()):
-            self._head.append(chunk)
-        return b"".join(self._head)[:size]
+        head: list[bytes] = []
+        while sum(map(len, head)) < size and (pieces := await self._next()):
+            head += pieces
+        self._head = head
+        return b"".join(head)[:size]

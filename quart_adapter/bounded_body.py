@@ -16,12 +16,13 @@ from quart import Request
 from quart.wrappers.request import Body
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from quart_adapter._waiting import IdleTimer, Signal
 from quart_adapter.errors import UploadError
 from quart_adapter.limits import BodyLimits
 from quart_adapter.peer import Peer
 from rxstream.errors import RxStreamError
 
-__all__ = ["CHUNK", "BoundedBody", "bounded_request"]
+__all__ = ["CHUNK", "MESSAGE", "BoundedBody", "bounded_request"]
 
 CHUNK: Final = 65536
 """Bytes of the largest chunk that a reader is given."""
@@ -32,27 +33,10 @@ PROBE: Final = 1.0
 SMALL: Final = 4096
 """Bytes below which messages are joined as they come: a client may send a byte at a time."""
 
+MESSAGE: Final = 512 * 1024
+"""Bytes of the largest piece that a parser is given: what servers deliver at once is taken as it is, uncopied."""
 
 Mode = Literal["pause", "collect", "late", "discard"]
-
-
-class _Signal:
-    """Wakes whoever waits at this moment. Hardly any request has somebody who does: so no event is made before."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event: asyncio.Event | None = None
-
-    def set(self) -> None:
-        if self._event is not None:
-            self._event.set()
-            self._event = None
-
-    async def wait(self) -> None:
-        if self._event is None:
-            self._event = asyncio.Event()
-        await self._event.wait()
 
 
 class BoundedBody(Body):
@@ -87,8 +71,9 @@ class BoundedBody(Body):
         self._size = 0
         self._mode: Mode = "pause"
         self._reading = False
-        self._arrived = _Signal()
-        self._room = _Signal()
+        self._arrived = Signal()
+        self._room = Signal()
+        self._idle: IdleTimer | None = None
         self._taken_at = 0.0
         self._waited = 0.0  # seconds that readers waited for the client, and the bytes that came, in this rate window
         self._came = 0
@@ -182,6 +167,11 @@ class BoundedBody(Body):
     def _over(self) -> None:
         self._complete.set()
         self._arrived.set()
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._idle is not None:
+            self._idle.stop()
 
     def _drop(self) -> None:
         self._chunks.clear()
@@ -208,6 +198,7 @@ class BoundedBody(Body):
             self._drop()
         self._mode = "discard"
         self._room.set()
+        self._stop_timer()
 
     async def read_on(self, size: int, seconds: float) -> None:
         """Waits until all of it has come, dropped or kept, but for no more than so many bytes and seconds."""
@@ -222,14 +213,20 @@ class BoundedBody(Body):
     # -- the reader's side
 
     async def __anext__(self) -> bytes:
+        if data := await self.read(CHUNK):
+            return data
+        raise StopAsyncIteration
+
+    async def read(self, size: int) -> bytes:
+        """Waits for the next bytes, at most so many; none at the end. May be cancelled: nothing is lost."""
         self._reading = True
         self._check()
         while not self._chunks:
             if self._complete.is_set():
-                raise StopAsyncIteration
+                return b""
             await self._wait_for_data()
             self._check()
-        data = self._take()
+        data = self._take(size)
         if self._size < self.limits.buffer:
             self._room.set()
         return data
@@ -241,34 +238,40 @@ class BoundedBody(Body):
             raise self._must_raise
 
     async def _wait_for_data(self) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            async with asyncio.timeout(self.limits.idle_timeout):
+        time = asyncio.get_running_loop().time
+        if self._idle is None and self.limits.idle_timeout is not None:
+            self._idle = IdleTimer(self.limits.idle_timeout, self._idled)
+        began = time()
+        if self._idle is None:
+            await self._arrived.wait()
+        else:
+            with self._idle.since(began):
                 await self._arrived.wait()
-        except TimeoutError:
-            self._fail(UploadError(408, "upload_timeout", "the client sent nothing for too long"))
-            return
-        self._waited += loop.time() - began
-        if self._waited < self.limits.rate_window or self._complete.is_set():
-            return
+        self._waited += time() - began
+        if self._waited >= self.limits.rate_window and not self._complete.is_set():
+            self._look_at_the_rate()
+
+    def _idled(self) -> None:
+        self._fail(UploadError(408, "upload_timeout", "the client sent nothing for too long"))
+
+    def _look_at_the_rate(self) -> None:
         if self.received - self._came < (self.limits.min_rate or 0) * self._waited:
             self._fail(UploadError(408, "upload_timeout", "the client sent too slowly"))
         self._waited, self._came = 0.0, self.received
 
-    def _take(self) -> bytes:
+    def _take(self, most: int) -> bytes:
         """Joins small chunks and cuts large ones."""
         self._taken_at = asyncio.get_running_loop().time()
         head = self._chunks[0]
-        if not self._offset and len(head) <= CHUNK and (len(head) >= SMALL or len(self._chunks) == 1):
+        if not self._offset and len(head) <= most and (len(head) >= SMALL or len(self._chunks) == 1):
             self._chunks.popleft()
             self._size -= len(head)
             return bytes(head)
         parts: list[bytes | bytearray] = []
         size = 0
-        while self._chunks and size < CHUNK:
+        while self._chunks and size < most:
             head = self._chunks[0]
-            part = head[self._offset : self._offset + CHUNK - size]
+            part = head[self._offset : self._offset + most - size]
             parts.append(part)
             size += len(part)
             self._offset += len(part)

@@ -15,6 +15,7 @@ from quart_adapter._media import AllowedTypes, load_sniffer
 from quart_adapter._parts import MIB, Part
 from quart_adapter.limits import MultipartLimits, whole_number
 from quart_adapter.measure import MetricsLike, counted, upload_probe
+from rxstream.boundary import Source
 from rxstream.demand import DemandScheduler
 from rxstream.errors import RxStreamError
 from rxstream.sources import from_async_iterable
@@ -96,7 +97,7 @@ def from_multipart(
         source = from_async_iterable(parts) if probe is None else counted(parts, probe)
         return CompositeDisposable(left, source.subscribe(observer, scheduler=scheduler))
 
-    return Observable(subscribe)
+    return Source(subscribe)
 
 
 async def _parts(
@@ -108,7 +109,8 @@ async def _parts(
         if not part.claimed and not left.is_disposed:
             if demand is not None:
                 await demand.consumed()
-            await asyncio.sleep(0)  # for a consumer that has started a task, which begins to read at once
+            if not part.claimed:
+                await asyncio.sleep(0)  # for a consumer that has started a task, which begins to read at once
         if left.is_disposed:
             return  # with the part in hand, perhaps
         await part.pass_by()

@@ -11,7 +11,7 @@ from quart.wrappers.request import Body
 from reactivex import Observable
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from quart_adapter.bounded_body import CHUNK
+from quart_adapter.bounded_body import CHUNK, BoundedBody
 from quart_adapter.errors import UploadAborted, UploadError
 from quart_adapter.measure import MetricsLike, counted, upload_probe
 from rxstream.sources import from_async_iterable
@@ -58,9 +58,16 @@ def from_request(request: Request, *, name: str | None = None, metrics: MetricsL
     return from_async_iterable(chunks()) if probe is None else counted(chunks(), probe)
 
 
-async def next_chunk(body: Body) -> bytes:
-    """The next bytes of a body; none at its end. Its failures are upload errors. May be cancelled: nothing is lost."""
+async def next_chunk(body: Body, size: int = CHUNK) -> bytes:
+    """The next bytes of a body; none at its end. Its failures are upload errors. May be cancelled: nothing is lost.
+
+    Args:
+        body: The body. One of ours gives no more than `size` bytes, any other as many as came.
+        size: Bytes.
+    """
     try:
+        if isinstance(body, BoundedBody):
+            return await body.read(size)
         while not (chunk := await anext(body)):
             pass
     except StopAsyncIteration:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from itertools import islice
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -144,12 +143,14 @@ class AsyncBoundary(Boundary[T]):
         self._getters.append(getter)
         try:
             # A producer on another thread may have looked for a getter before this one was there.
-            if self.ended or self.buffer or (opening and self._opened):
+            if self.ended or self._items or (opening and self._opened):
                 return True
             return await getter
         finally:
-            with suppress(ValueError):
+            try:  # `suppress` takes longer than all of this
                 self._getters.remove(getter)
+            except ValueError:
+                pass
 
     def changed(self) -> None:
         """Wakes whoever waits; after the end it discards what still came."""
@@ -157,10 +158,12 @@ class AsyncBoundary(Boundary[T]):
             self.buffer.sweep()
         for getter in (*self._getters,):
             if getter is not None:
-                with suppress(ValueError):  # another thread wakes it
+                try:
                     self._getters.remove(getter)
-                    assert self._loop is not None
-                    call_on(self._loop, _wake, getter)
+                except ValueError:  # another thread wakes it
+                    continue
+                assert self._loop is not None
+                call_on(self._loop, _wake, getter)
 
 
 def _wake(getter: asyncio.Future[bool]) -> None:

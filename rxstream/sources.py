@@ -8,9 +8,9 @@ import io
 import logging
 import os
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -21,9 +21,12 @@ from rxstream.errors import RxStreamError, as_failure
 from rxstream.loops import start_task
 from rxstream.machine import REAL, machine_of
 
-__all__ = ["from_async_iterable", "from_file"]
+__all__ = ["from_async_batches", "from_async_iterable", "from_file"]
 
+S = TypeVar("S")
 T = TypeVar("T")
+_Move = Callable[[AsyncIterator[S], abc.ObserverBase[T]], Coroutine[Any, Any, None]]
+_MoveOnDemand = Callable[..., Coroutine[Any, Any, None]]
 logger = logging.getLogger("rxstream")
 
 TURN: Final = 0.002
@@ -76,32 +79,43 @@ def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]
             taken = True
         return aiter(source)
 
+    return _source(make, _move, _move_on_demand)
+
+
+def from_async_batches(make: Callable[[], AsyncIterator[Sequence[T]]]) -> Observable[T]:
+    """The same for a source of ours that has several items at a time: each is pushed when there is room for it.
+
+    A batch is in the hands of the source, not in the buffer: it is to be small. What is left of it on dispose is gone.
+    """
+    return _source(make, _move_batches, _move_batches_on_demand)
+
+
+def _source(make: Callable[[], AsyncIterator[S]], move: _Move[S, T], move_on_demand: _MoveOnDemand) -> Source[T]:
     def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         if isinstance(scheduler, DemandScheduler) and scheduler.loop is not None:
-            return scheduler.start(lambda: _pump(make, observer, scheduler))
+            on_demand = partial(move_on_demand, scheduler=scheduler)
+            return scheduler.start(lambda: _pump(make, on_demand, observer, scheduler))
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             observer.on_error(RxStreamError("from_async_iterable needs a running event loop to subscribe on"))
             return Disposable()
-        return start_task(lambda: _pump(make, observer, None), loop, contextvars.copy_context(), set())
+        return start_task(lambda: _pump(make, move, observer, None), loop, contextvars.copy_context(), set())
 
     return Source(subscribe)
 
 
 async def _pump(
-    make: Callable[[], AsyncIterator[T]], observer: abc.ObserverBase[T], scheduler: DemandScheduler | None
+    make: Callable[[], AsyncIterator[S]],
+    move: _Move[S, T],
+    observer: abc.ObserverBase[T],
+    scheduler: DemandScheduler | None,
 ) -> None:
     """Moves an iterator's items into an observer, and always closes the iterator."""
-    iterator: AsyncIterator[T] | None = None
+    iterator: AsyncIterator[S] | None = None
     try:
         iterator = make()
-        if scheduler is None:
-            await _move(iterator, observer)
-        elif isinstance(observer, Boundary):
-            await _fill(iterator, observer, scheduler)
-        else:
-            await _move_on_demand(iterator, observer, scheduler)
+        await move(iterator, observer)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -121,6 +135,9 @@ async def _pump(
 async def _move_on_demand(
     iterator: AsyncIterator[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler
 ) -> None:
+    if isinstance(observer, Boundary):
+        await _fill(iterator, observer, scheduler)
+        return
     room = scheduler.buffer.room
     on_next = observer.on_next
     turns = _Turns(machine_of(scheduler.loop).effort)
@@ -138,7 +155,7 @@ async def _move_on_demand(
 async def _fill(iterator: AsyncIterator[T], boundary: Boundary[T], scheduler: DemandScheduler) -> None:
     """`_move_on_demand` where no operator stands between: there is no worker then, and `on_next` is written out."""
     take_place, keep, waiting = boundary.buffer.room.pop, boundary.buffer.items.append, boundary.waiting
-    turns = _Turns()
+    turns = _Turns(machine_of(scheduler.loop).effort)
     left = turns.length
     async for item in iterator:
         try:
@@ -150,6 +167,24 @@ async def _fill(iterator: AsyncIterator[T], boundary: Boundary[T], scheduler: De
             if waiting:
                 boundary.changed()
         left -= 1
+        if left <= 0:
+            left = await turns.take()
+
+
+async def _move_batches_on_demand(
+    iterator: AsyncIterator[Sequence[T]], observer: abc.ObserverBase[T], scheduler: DemandScheduler
+) -> None:
+    room = scheduler.buffer.room
+    on_next = observer.on_next
+    turns = _Turns(machine_of(scheduler.loop).effort)
+    left = turns.length
+    async for batch in iterator:
+        for item in batch:
+            if room and not scheduler.off_loop:
+                on_next(item)
+            else:
+                await scheduler.push(on_next, item)
+        left -= len(batch)
         if left <= 0:
             left = await turns.take()
 
@@ -172,6 +207,15 @@ async def _move(iterator: AsyncIterator[T], observer: abc.ObserverBase[T]) -> No
         left -= 1
         if left <= 0:
             left = await turns.take()
+
+
+async def _move_batches(iterator: AsyncIterator[Sequence[T]], observer: abc.ObserverBase[T]) -> None:
+    async def items() -> AsyncIterator[T]:
+        async for batch in iterator:
+            for item in batch:
+                yield item
+
+    await _move(items(), observer)
 
 
 async def _end(
