@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 from quart import Quart, Response, abort, request
 
 from quart_adapter import RxStream, last_event_id, sse
+from rxstream.metrics import StreamMetrics
 
 from .histories import histories
 from .lab import Lab
+from .latency import Latency
 from .live import as_event, follow, page_feed
 from .service import Service
 
@@ -29,12 +31,15 @@ def create_app(*, database: str | Path, interval: float = 1.0, keep: int = 21_60
     """
     app = Quart(__name__)
     lab = Lab()
-    service = Service(RxStream(app), lab, database=database, interval=interval, keep=keep, max_import=max_import)
+    latency = Latency(Path(f"{database}.latency"))
+    streams = RxStream(app, metrics=StreamMetrics())
+    service = Service(streams, lab, latency, database=database, interval=interval, keep=keep, max_import=max_import)
     app.while_serving(service.running)
     app.before_request(only_from_this_page)
     app.after_request(nothing_from_elsewhere)
     app.register_blueprint(histories(service))
     app.register_blueprint(lab.routes())
+    app.register_blueprint(latency.routes())
 
     @app.get("/")
     async def index() -> Response:

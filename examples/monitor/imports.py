@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import uuid4
 
 from quart import Request
-from reactivex import operators
 
 from quart_adapter import MultipartLimits, Part, UploadAborted, UploadError, from_multipart
-from rxstream import DecodeError, to_async_iterable
+from rxstream import DecodeError, Progress, to_async_iterable
+from rxstream.operators import with_progress
 
 from .archive import Archive, History, NewHistory
 from .formats import SUFFIXES, decoder_for
@@ -39,6 +40,7 @@ class Import:
     name: str
     size: int | None
     bytes: int = 0
+    eta: float | None = None
     samples: int = 0
     state: State = "running"
     error: str | None = None
@@ -92,20 +94,18 @@ class Imports:
         decode = decoder_for(part.filename or "")
         if decode is None:
             raise UploadError(415, "unknown_format", f"the name of the file must end with {', '.join(SUFFIXES)}")
-        reported = time.monotonic()
+        loop = asyncio.get_running_loop()
 
-        def count(chunk: bytes) -> None:
-            job.bytes += len(chunk)
+        def report(progress: Progress) -> None:  # on a thread
+            with suppress(RuntimeError):  # the server has stopped
+                loop.call_soon_threadsafe(self._progressed, job, progress)
 
+        counted = with_progress("import", total=job.size, unit="bytes", every=REPORT_EVERY, on_progress=report)
         try:
-            samples = part.stream.pipe(operators.do_action(count), decode)
-            async with to_async_iterable(samples, BATCH) as rows:
+            async with to_async_iterable(part.stream.pipe(counted, decode), BATCH) as rows:
                 async for batch in rows.batches():
                     await history.append(batch)
                     job.samples = history.samples
-                    if (now := time.monotonic()) - reported >= REPORT_EVERY:
-                        reported = now
-                        self._tell(job)
         except DecodeError as error:
             raise UploadError(422, "bad_sample", str(error)) from error
         except sqlite3.OperationalError as error:
@@ -139,6 +139,11 @@ class Imports:
             over = [known.id for known in self.recent.values() if known.state != "running"]
             for id in over[:-REMEMBERED]:
                 del self.recent[id]
+
+    def _progressed(self, job: Import, progress: Progress) -> None:
+        if job.state == "running":  # a report may be on its way for a moment
+            job.bytes, job.eta = progress.bytes, progress.eta
+            self._tell(job)
 
     def _tell(self, job: Import) -> None:
         job.seconds = time.monotonic() - job.started

@@ -17,6 +17,7 @@ from rxstream import BufferStatistics, ServerSentEvent
 from .archive import Archive
 from .imports import Import, Imports
 from .lab import Lab
+from .latency import Latency, as_rows
 from .live import LISTED, tell_state
 from .sampler import Probe
 from .store import Row, Store
@@ -30,6 +31,7 @@ class Service:
     Args:
         streams: The app's streams, which pages are shown.
         lab: Knows more of some of them.
+        latency: What the circuit is around.
         database: The SQLite file. Imported histories are in a folder beside it.
         interval: Seconds from one sample to the next.
         keep: How many samples are kept.
@@ -41,12 +43,21 @@ class Service:
     imports: Imports
 
     def __init__(
-        self, streams: RxStream, lab: Lab, *, database: str | Path, interval: float, keep: int, max_import: int
+        self,
+        streams: RxStream,
+        lab: Lab,
+        latency: Latency,
+        *,
+        database: str | Path,
+        interval: float,
+        keep: int,
+        max_import: int,
     ) -> None:
         self.samples: Subject[Row] = Subject()
         self.news: Subject[ServerSentEvent] = Subject()
         self._streams = streams
         self._lab = lab
+        self._latency = latency
         self._database = Path(database)
         self._interval = interval
         self._keep = keep
@@ -61,6 +72,7 @@ class Service:
         tasks = [
             asyncio.create_task(sample(probe, self.store, self.samples, interval=self._interval)),
             asyncio.create_task(tell_state(self.news, self._state)),
+            asyncio.create_task(self._latency.run()),
         ]
         yield
         for task in tasks:
@@ -82,6 +94,8 @@ class Service:
         return {
             "live": len(streams),
             "streams": [as_row(stream, self._lab.buffer_of(stream)) for stream in streams[:LISTED]],
+            "circuits": as_rows(),
+            "latency": self._latency.state(),
         }
 
 

@@ -15,7 +15,7 @@ DEADLINE = 60
 
 
 class Event(NamedTuple):
-    """One server-sent event; `data` is decoded."""
+    """One server-sent event; `data` is decoded, and `id` is 0 where there is none."""
 
     id: int
     kind: str
@@ -39,9 +39,11 @@ class Monitor:
     def errors(self) -> str:
         return self._stderr.read_text()
 
-    async def events(self, client: httpx.AsyncClient, **options: Any) -> AsyncGenerator[Event, None]:
-        """The live feed, read by the few rules of the format that it needs, until the server ends it."""
-        async with client.stream("GET", f"{self.url}/events", **options) as response:
+    async def events(
+        self, client: httpx.AsyncClient, path: str = "/events", **options: Any
+    ) -> AsyncGenerator[Event, None]:
+        """A live feed, read by the few rules of the format that it needs, until the server ends it."""
+        async with client.stream("GET", self.url + path, **options) as response:
             assert response.status_code == 200
             assert response.headers["content-type"].startswith("text/event-stream")
             fields: dict[str, str] = {}
@@ -50,7 +52,7 @@ class Monitor:
                 if line and name:
                     fields[name] = value
                 elif not line and "data" in fields:
-                    yield Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+                    yield Event(int(fields.get("id", 0)), fields.get("event", "message"), json.loads(fields["data"]))
                     fields = {}
 
     async def stop(self, how: signal.Signals) -> int:

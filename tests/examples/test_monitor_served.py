@@ -36,13 +36,17 @@ async def test_the_page_needs_nothing_from_elsewhere(monitor: Monitor, client: h
     """Each file that the page and its scripts name is served by the monitor, and no address leads away."""
     page = await client.get(monitor.url)
     assert page.headers["content-type"].startswith("text/html")
-    names = set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
-    assert {"/static/monitor.js", "/static/style.css", "/history.csv", "/database"} <= names
-    for name in names | {"/static/chart.js"}:
+    assert page.headers["content-security-policy"] == "default-src 'self'"
+    names = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert {"/static/monitor.js", "/static/style.css", "/history.csv", "/database", "/metrics"} <= set(names)
+    for name in names:  # which grows: modules name others
         file = await client.get(monitor.url + name)
         assert file.status_code == 200, name
         if name.startswith("/static/"):
             assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", file.text), name
+            modules = re.findall(r'^import .*"\./(.+)";$', file.text, re.MULTILINE)
+            names += [f"/static/{module}" for module in modules if f"/static/{module}" not in names]
+    assert len([name for name in names if name.endswith(".js")]) >= 9
 
 
 async def test_live_samples_are_of_this_machine(monitor: Monitor, client: httpx.AsyncClient) -> None:

@@ -1,6 +1,6 @@
 // A line chart over time on a canvas. Nothing is smoothed or filled in: where points are missing, there is a gap.
 
-const MARGIN = { left: 62, right: 10, top: 8, bottom: 20 };
+const MARGIN = { left: 70, right: 10, top: 8, bottom: 20 };
 
 export class Chart {
   // series(points) -> [{ color, values, width, dash, area }]; top(points) -> the value at the upper edge;

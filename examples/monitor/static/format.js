@@ -14,6 +14,7 @@ export function bytes(value) {
 export const rate = (value) => (value === null ? "unknown" : `${bytes(value)}/s`);
 
 export function duration(seconds) {
+  if (!seconds) return "0 s";
   if (seconds < 0.0995) return `${(1000 * seconds).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;

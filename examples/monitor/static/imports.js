@@ -77,6 +77,7 @@ export function showImport(news) {
     fail(job, news.error);
     return;
   }
+  const left = news.eta === null ? "" : ` · ${duration(news.eta)} left`;
   const speed = news.seconds > 0.5 ? ` · ${count(Math.round(news.samples / news.seconds))} samples/s` : "";
   if (news.state === "done") {
     job.over = true;
@@ -91,7 +92,7 @@ export function showImport(news) {
   if (share === null) job.bar.removeAttribute("value");
   else job.bar.value = share;
   const whole = news.size ? ` of ${bytes(news.size)}` : "";
-  write(job.text, `${share === null ? "" : `${Math.floor(100 * share)} % · `}${bytes(news.bytes)}${whole} · ${count(news.samples)} samples${speed}`);
+  write(job.text, `${share === null ? "" : `${Math.floor(100 * share)} % · `}${bytes(news.bytes)}${whole} · ${count(news.samples)} samples${speed}${left}`);
 }
 
 export async function listHistories() {

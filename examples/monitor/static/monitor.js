@@ -2,10 +2,12 @@
 // on where it ended. One stream for all of it: a browser opens six connections to one address, and no more.
 
 import { listHistories, showImport } from "./imports.js";
+import { showLatency } from "./latency.js";
 import { addSample } from "./machine.js";
 import { element, write } from "./page.js";
 import { showLanes } from "./reader.js";
 import { showState } from "./streams.js";
+import "./totals.js";
 
 let lastId = 0;
 let heard = null;
@@ -24,6 +26,7 @@ const receive = {
   },
   state(state) {
     showState(state);
+    showLatency(state);
     showLanes(state);
   },
   import: showImport,
