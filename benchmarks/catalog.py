@@ -34,17 +34,23 @@ NDJSON: Final = Group(
         export("ours", "hypercorn", "ndjson"),
         export("quart_plain", "hypercorn", "ndjson"),
         export("by_hand", "hypercorn", "ndjson"),
+        export("by_hand", "hypercorn", "ndjson", "-bare"),
         export("ours", "uvicorn", "ndjson"),
         export("starlette_plain", "uvicorn", "ndjson"),
         export("quart_plain", "uvicorn", "ndjson"),
         export("by_hand", "uvicorn", "ndjson"),
+        export("by_hand", "uvicorn", "ndjson", "-bare"),
     ),
     rows=(
         _ndjson("ndjson-hypercorn", "hypercorn", "quart_plain", "NDJSON, Hypercorn / Quart generator", 15.0),
         _ndjson("ndjson-uvicorn", "uvicorn", "starlette_plain", "NDJSON, uvicorn / Starlette", 8.0),
         _ndjson("ndjson-uvicorn-quart", "uvicorn", "quart_plain", "NDJSON, uvicorn / Quart generator", None),
-        _ndjson("ndjson-hand-hypercorn", "hypercorn", "by_hand", "NDJSON, Hypercorn / best loop by hand", 0.6),
-        _ndjson("ndjson-hand-uvicorn", "uvicorn", "by_hand", "NDJSON, uvicorn / best loop by hand", 0.6),
+        _ndjson("ndjson-hand-hypercorn", "hypercorn", "by_hand", "NDJSON, Hypercorn / best loop, same encoder", 0.6),
+        _ndjson("ndjson-hand-uvicorn", "uvicorn", "by_hand", "NDJSON, uvicorn / best loop, same encoder", 0.6),
+        _ndjson(
+            "ndjson-bare-hypercorn", "hypercorn", "by_hand-bare", "NDJSON, Hypercorn / best loop, bare msgspec", None
+        ),
+        _ndjson("ndjson-bare-uvicorn", "uvicorn", "by_hand-bare", "NDJSON, uvicorn / best loop, bare msgspec", None),
     ),
 )
 

@@ -28,15 +28,15 @@ def in_process(name: str) -> Contender:
     return Contender(name, run)
 
 
-def export(app: str, server: Server, kind: str) -> Contender:
+def export(app: str, server: Server, kind: str, variant: str = "") -> Contender:
     """A timed export of the prepared rows over HTTP."""
 
     def run(scale: Scale) -> Sample:
         with serve(server, app, rows=scale.rows) as running:
-            sample = _run_client("benchmarks.clients.export", running, f"/{kind}", kind)
+            sample = _run_client("benchmarks.clients.export", running, f"/{kind}{variant}", kind)
         return _checked(sample, scale.rows, _rows_checksum(scale.rows, kind))
 
-    return Contender(f"{kind} {app} {server}", run)
+    return Contender(f"{kind} {app}{variant} {server}", run)
 
 
 def fanout(app: str, server: Server) -> Contender:

@@ -70,6 +70,8 @@ def texts(values: Sequence[Any], *, guard: bool, specials: str, special: re.Patt
     kinds = set(map(type, values))
     if kinds == {int} or kinds == {float}:
         return _numbers(values)
+    if kinds == {bool}:
+        return list(map(_FORMS[bool], values))
     column: Sequence[str]
     if kinds == {str}:
         column = values
@@ -83,8 +85,8 @@ def texts(values: Sequence[Any], *, guard: bool, specials: str, special: re.Patt
         column = list(map(guarded, column))
     elif lines.count("\n") == len(column) and not any(character in lines for character in specials):
         return column
-    search = special.search
-    return [text if search(text) is None else '"' + text.replace('"', '""') + '"' for text in column]
+    quoted = {text: '"' + text.replace('"', '""') + '"' for text in set(column) if special.search(text) is not None}
+    return [quoted.get(text, text) for text in column]  # in a table few texts come often
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[str]:

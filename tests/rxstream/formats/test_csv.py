@@ -338,6 +338,16 @@ class Numbered(csv.excel):
 cells = st.text("a,;\"'\r\n\t |x", max_size=4) | st.integers() | st.floats() | st.none()
 
 
+_magnitudes = st.builds(lambda digits, power: digits * 10.0**power, st.floats(-10, 10), st.integers(-7, 18))
+
+
+@given(st.lists(st.tuples(st.floats() | _magnitudes, st.integers()), min_size=1))
+def test_numbers_are_what_python_writes(rows: list[tuple[float, int]]) -> None:
+    """Every digit and exponent is that of `repr`, also near the ends of where it writes none."""
+    encoded = CSVEncoder[Any](columns=("float", "int")).encode(rows).decode()
+    assert encoded.split("\r\n")[1:-1] == [f"{number!r},{whole!r}" for number, whole in rows]
+
+
 @given(
     rows=st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[cells] * width), min_size=1, max_size=5)),
     dialect=st.sampled_from(["excel", "excel-tab", "unix", Spaced, Numbered]),
