@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]
 
 from tests.servers.h1 import Client
 
-Kind: TypeAlias = Literal["hypercorn", "hypercorn-worker", "uvicorn", "granian"]
+Kind: TypeAlias = Literal["hypercorn", "hypercorn-worker", "hypercorn-2", "uvicorn", "uvicorn-2", "granian"]
 
 DEADLINE: Final = 30.0
 """Seconds that anything may take on a machine that is busy with other things."""
@@ -33,13 +34,23 @@ class Server:
 
     Args:
         kind: Which server. "hypercorn-worker" is Hypercorn with the app in a worker process, "hypercorn" without.
+            Those with "-2" have two workers.
         app: `module:name`, importable from the folder that holds `tests`.
         settings: Goes to the app as JSON, in the variable `TEST_APP`.
         send_buffer: Bytes of the kernel's send buffer for each connection (`SO_SNDBUF`): small, so that a client that
             stalls is felt early. granian makes its own socket.
+        environment: More variables.
     """
 
-    def __init__(self, kind: Kind, app: str, *, send_buffer: int = 65536, **settings: Any) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        app: str,
+        *,
+        send_buffer: int = 65536,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         self.kind = kind
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in stop()
         with socket.socket() as listener:
@@ -51,7 +62,13 @@ class Server:
                 _command(kind, app, listener.fileno(), self.address[1]),
                 pass_fds=[listener.fileno()],
                 cwd=_ROOT,
-                env={**os.environ, "TEST_APP": json.dumps(settings), "PYTHONPATH": _path(), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "TEST_APP": json.dumps(settings),
+                    "PYTHONPATH": _path(),
+                    "PYTHONUNBUFFERED": "1",
+                    **(environment or {}),
+                },
                 stdout=self._stderr,
                 stderr=self._stderr,
             )
@@ -142,11 +159,12 @@ def _path() -> str:
 
 def _command(kind: Kind, app: str, descriptor: int, port: int) -> list[str]:
     run = [sys.executable, "-m"]
-    if kind == "uvicorn":
+    if kind in ("uvicorn", "uvicorn-2"):
         loop = ["--loop", "uvloop", "--http", "httptools", "--lifespan", "on"]
-        return [*run, "uvicorn", app, "--fd", str(descriptor), *loop, "--no-access-log"]
+        workers = ["--workers", "2"] if kind == "uvicorn-2" else []
+        return [*run, "uvicorn", app, "--fd", str(descriptor), *loop, *workers, "--no-access-log"]
     if kind == "granian":
         listen = ["--host", "127.0.0.1", "--port", str(port)]
         return [*run, "granian", app, "--interface", "asgi", *listen, "--workers-kill-timeout", "3"]
-    workers = "1" if kind == "hypercorn-worker" else "0"
-    return [*run, "hypercorn", app, "--bind", f"fd://{descriptor}", "--workers", workers]
+    number = {"hypercorn": "0", "hypercorn-worker": "1", "hypercorn-2": "2"}[kind]
+    return [*run, "hypercorn", app, "--bind", f"fd://{descriptor}", "--workers", number]
