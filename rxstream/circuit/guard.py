@@ -81,7 +81,8 @@ class Guard(CircuitBreakerListener):
                 if isinstance(listener, cls):
                     return listener
             guard = cls(breaker)
-            breaker.add_listener(guard)  # type: ignore[no-untyped-call, unused-ignore]
+            listeners: list[Any] = breaker._listeners
+            listeners.append(guard)  # as `add_listener` does, but for the lock, which may be held for long
             return guard
 
     # -- before a stream

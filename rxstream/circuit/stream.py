@@ -67,7 +67,6 @@ class GuardedStream(Generic[T]):
         "_last",
         "_limits",
         "_next",
-        "_observer",
         "_on_subscribed",
         "_open",
         "_options",
@@ -93,16 +92,15 @@ class GuardedStream(Generic[T]):
         self.probe = False
         self.permits = options.permits
         self.terminates = options.terminates
-        self._source = source
-        self._observer = observer
-        self._next = observer.on_next
+        self._source: Observable[T] | None = source
+        self._next: Callable[[T], object] = observer.on_next
         self._scheduler = scheduler
         self._guard = guard
         self._options = options
         self._place = Place(scheduler)
         self._upstream = SingleAssignmentDisposable()
         self._undecided: list[None] = [None]  # whoever takes it decides whether to subscribe
-        self._open: list[None] = [None]  # whoever takes it ends the stream
+        self._open: list[abc.ObserverBase[T]] = [observer]  # whoever takes it ends the stream
         self._fresh = True  # no item has come yet
         self._counted = False  # as a success
         self._broken = False  # the observer raised
@@ -158,9 +156,9 @@ class GuardedStream(Generic[T]):
                 self._timer = None
             if refusal is None:
                 self._subscribe()
-            elif self._ends():
+            elif (observer := self._ends()) is not None:
                 self._guard.reject()
-                self._observer.on_error(refusal)
+                observer.on_error(refusal)
         finally:
             if self._on_subscribed is not None:
                 self._on_subscribed()
@@ -169,9 +167,11 @@ class GuardedStream(Generic[T]):
         if not self._open:
             self._guard.leave(self)  # it left before it was let in
             return
+        source, self._source = self._source, None
+        assert source is not None
         self._watch()
         try:
-            self._upstream.disposable = self._source.subscribe(
+            self._upstream.disposable = source.subscribe(
                 self.on_next, self.on_error, self.on_completed, scheduler=self._scheduler
             )
         except Exception as error:
@@ -190,6 +190,7 @@ class GuardedStream(Generic[T]):
             self._next(item)
         except BaseException:
             self._broken = True
+            self._guard.leave(self)  # nobody may ever tell of the end
             raise
         finally:
             self._inside = nested
@@ -198,18 +199,18 @@ class GuardedStream(Generic[T]):
 
     def on_error(self, error: Exception) -> None:
         """A failure; unless it is the observer's own, or the news that somebody was cancelled."""
-        if self._ends():
+        if (observer := self._ends()) is not None:
             if self._broken or isinstance(error, asyncio.CancelledError):
                 self._left()
             else:
                 self._guard.tell(self, error)
-            self._observer.on_error(error)
+            observer.on_error(error)
 
     def on_completed(self) -> None:
         """A success."""
-        if self._ends():
+        if (observer := self._ends()) is not None:
             self._succeeded()
-            self._observer.on_completed()
+            observer.on_completed()
 
     def _wants(self) -> bool:
         """An item has come that may be the first one, or one too many, or one that is waited for."""
@@ -242,7 +243,7 @@ class GuardedStream(Generic[T]):
 
     def dispose(self) -> None:
         """The consumer leaves. Any thread, any number of times."""
-        if self._ends():
+        if self._ends() is not None:
             self._left()
         self._upstream.dispose()
 
@@ -260,29 +261,30 @@ class GuardedStream(Generic[T]):
 
     def _interrupted(self) -> None:
         error = self._end
-        if error is not None and self._ends():
+        if error is not None and (observer := self._ends()) is not None:
             if isinstance(error, TimeoutError):
                 self._guard.tell(self, error)
             else:
                 self._guard.leave(self)
             try:
-                self._observer.on_error(error)
+                observer.on_error(error)
             finally:
                 self._upstream.dispose()
 
-    def _ends(self) -> bool:
-        """Whether the caller is the one that ends the stream."""
+    def _ends(self) -> abc.ObserverBase[T] | None:
+        """The observer, for the one caller that ends the stream; nothing of it is kept."""
         try:
-            self._open.pop()
+            observer = self._open.pop()
         except IndexError:
-            return False
+            return None
         self._alert = True
+        self._next = _ignore
         for timer in (self._timer, self._healthy_timer):
             if timer is not None:
                 timer.dispose()
         if self._hold is not None:
             self._hold.release()
-        return True
+        return observer
 
     def _left(self) -> None:
         if self._fresh:
@@ -337,6 +339,10 @@ class GuardedStream(Generic[T]):
     def stirred(self) -> None:
         """The source was made to wait up to now."""
         self._last = self._place.now()
+
+
+def _ignore(item: Any) -> None:
+    """Takes what comes after the end."""
 
 
 class _Hold:

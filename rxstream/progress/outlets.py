@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -21,7 +22,7 @@ has seen that report. A callback that was slow before is not waited for."""
 
 
 class Outlet(Protocol):
-    """Takes reports."""
+    """Takes reports, from any thread; after the last one, none: a thread that made one before may come late with it."""
 
     def report(self, progress: Progress, *, wait: bool) -> None:
         """Takes one. `wait`: whether it may take a moment, so that it is through when this returns."""
@@ -31,11 +32,12 @@ class Log:
     """A line for each report, at level INFO; the last one of a stream that failed at level WARNING."""
 
     def __init__(self, *, last_only: bool) -> None:
-        self._last_only = last_only
+        self._last_only = last_only  # and once that is written, nothing
 
     def report(self, progress: Progress, *, wait: bool) -> None:
         """Writes the line."""
         if progress.done or not self._last_only:
+            self._last_only |= progress.done
             logger.log(logging.WARNING if progress.outcome == "error" else logging.INFO, "%s", progress)
 
 
@@ -44,10 +46,15 @@ class Call:
 
     def __init__(self, function: Callable[[Progress], object]) -> None:
         self._function = function
+        self._lock = threading.RLock()  # the function may end the stream
+        self._done = False
 
     def report(self, progress: Progress, *, wait: bool) -> None:
         """Calls it."""
-        self._function(progress)
+        with self._lock:
+            if not self._done:
+                self._done = progress.done
+                self._function(progress)
 
 
 class Thread:
@@ -61,6 +68,7 @@ class Thread:
         self._changed = threading.Condition(threading.Lock())
         self._latest: Progress | None = None
         self._busy = False
+        self._done = False
         self._slow = False
         self._failed = False
         self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._went_wrong)
@@ -68,15 +76,15 @@ class Thread:
     def report(self, progress: Progress, *, wait: bool) -> None:
         """Has it called, after the call that runs."""
         with self._changed:
-            self._latest = progress
-            if self._busy:
-                self._slow = True
+            if self._done:
                 return
-            self._busy = True
-        self._worker.submit(self._run)
+            self._latest, self._done = progress, progress.done
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._worker.submit(self._run)
         if wait and not self._slow:
             with self._changed:
-                self._changed.wait_for(lambda: not self._busy, GRACE)
+                self._slow = not self._changed.wait_for(lambda: not self._busy, GRACE)
 
     def _run(self) -> None:
         while True:
@@ -86,10 +94,12 @@ class Thread:
                     self._busy = False
                     self._changed.notify_all()
                     return
+            began = time.monotonic()
             try:
                 self._function(progress)
             except BaseException as error:
                 self._went_wrong(error)
+            self._slow |= time.monotonic() - began > GRACE
 
     def _went_wrong(self, error: BaseException) -> None:
         if not self._failed:

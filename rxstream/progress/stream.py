@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
@@ -52,7 +52,6 @@ class CountedStream(Generic[T]):
         "_last",
         "_next",
         "_now",
-        "_observer",
         "_open",
         "_options",
         "_outlets",
@@ -63,11 +62,10 @@ class CountedStream(Generic[T]):
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None, options: ProgressOptions
     ) -> None:
         place = Place(scheduler)
-        self._observer = observer
-        self._next = observer.on_next
+        self._next: Callable[[T], object] = observer.on_next
         self._options = options
         self._upstream = SingleAssignmentDisposable()
-        self._open: list[None] = [None]  # whoever takes it makes the last report
+        self._open: list[abc.ObserverBase[T]] = [observer]  # whoever takes it makes the last report
         self._elements = self._bytes = 0
         self._now = place.now
         self._began = self._last = place.now()
@@ -77,9 +75,14 @@ class CountedStream(Generic[T]):
 
     def start(self, source: Observable[T], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Subscribes."""
-        self._upstream.disposable = source.subscribe(
-            self.on_next, self.on_error, self.on_completed, scheduler=scheduler
-        )
+        try:
+            self._upstream.disposable = source.subscribe(
+                self.on_next, self.on_error, self.on_completed, scheduler=scheduler
+            )
+        except Exception as error:
+            if not self._open:
+                raise
+            self.on_error(error)
         return Disposable(self.dispose)
 
     # -- signals
@@ -95,13 +98,13 @@ class CountedStream(Generic[T]):
 
     def on_error(self, error: Exception) -> None:
         """Makes the last report."""
-        self._finish("error")
-        self._observer.on_error(error)
+        if (observer := self._finish("error")) is not None:
+            observer.on_error(error)
 
     def on_completed(self) -> None:
         """Makes the last report."""
-        self._finish("completed")
-        self._observer.on_completed()
+        if (observer := self._finish("completed")) is not None:
+            observer.on_completed()
 
     def dispose(self) -> None:
         """The consumer leaves: makes the last report, if the stream has made none. Any thread, any number of times."""
@@ -111,9 +114,6 @@ class CountedStream(Generic[T]):
     # -- reports
 
     def _look(self) -> None:
-        if not self._open:
-            self._due = inf
-            return
         if self._every is not None:
             now = self._now()
             if now - self._last < self._every:
@@ -123,13 +123,17 @@ class CountedStream(Generic[T]):
             self._due = self._elements + self._options.log_interval
         self._report("running")
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: Outcome) -> abc.ObserverBase[T] | None:
+        """Makes the last report, once; the observer, for whom that was. Nothing of it is kept."""
         try:
-            self._open.pop()
+            observer = self._open.pop()
         except IndexError:
-            return
+            return None
+        self._due = inf
+        self._next = _ignore
         self._report(outcome)
         self._outlets = []
+        return observer
 
     def _report(self, outcome: Outcome) -> None:
         progress = self._progress(outcome)
@@ -167,3 +171,7 @@ class CountedStream(Generic[T]):
                 logger.exception("a bar could not be drawn")
         outlets.append(Log(last_only=options.bar or options.log_interval is None))
         return outlets
+
+
+def _ignore(item: Any) -> None:
+    """Takes what comes after the end."""

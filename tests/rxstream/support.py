@@ -79,8 +79,8 @@ async def settled(count: Callable[[], int]) -> int:
 
 
 def workers() -> list[threading.Thread]:
-    """The worker threads that are alive."""
-    return [thread for thread in threading.enumerate() if thread.name == "rxstream-worker"]
+    """The threads of ours that are alive."""
+    return [thread for thread in threading.enumerate() if thread.name in ("rxstream-worker", "rxstream-circuit")]
 
 
 class Counted:
