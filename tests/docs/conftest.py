@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.docs.commands import free_port, wait_until_open
 from tests.docs.running import Runner
@@ -23,7 +24,10 @@ def services(request: pytest.FixtureRequest, start_server: Callable[..., Server]
         return f"http://{host}:{port}{path}"
 
     def redis() -> str:
-        return f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}"
+        port = request.getfixturevalue("redis_port")
+        with Redis(port=port) as connection:
+            connection.flushall()
+        return f"redis://127.0.0.1:{port}"
 
     return {
         "MODEL_URL": lambda: address("language_model", "/v1/chat/completions"),

@@ -60,6 +60,10 @@ class Runner:
             error.add_note(f"in the block at {block.place}")
             raise
 
+    def drawings(self) -> list[Path]:
+        """The pictures that the blocks drew."""
+        return sorted(self.folder.glob("*.svg"))
+
     def close(self) -> None:
         """Ends what the blocks have started, and forgets the modules that they were."""
         self.shell.close()

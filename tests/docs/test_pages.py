@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.docs.pages import PAGES, ROOT, blocks
 from tests.docs.running import Runner
 
 README = ROOT / "README.md"
+DIAGRAMS = ROOT / "docs" / "diagrams"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
@@ -19,6 +21,27 @@ def test_each_block_runs(page: Path, runner: Runner) -> None:
     """Programs, commands and configurations; routes are requested."""
     for block in blocks(page):
         runner.run(block)
+    for drawn in runner.drawings():
+        shown = DIAGRAMS / drawn.name
+        assert shown.read_text() == drawn.read_text(), f"{shown} is old: its page draws {drawn}; copy it"
+
+
+def test_the_diagrams_are_what_their_program_draws() -> None:
+    """Those of `docs/diagrams/draw.py`; `python docs/diagrams/draw.py` draws them again."""
+    module = runpy.run_path(str(DIAGRAMS / "draw.py"))
+    for name in ("demand", "failure", "framing", "workers"):
+        assert (DIAGRAMS / f"{name}.svg").read_text() == str(module[name]()), name
+
+
+def test_every_diagram_is_shown() -> None:
+    """And every picture that a page shows says in words what is on it."""
+    shown = {
+        (page.parent / target).resolve(): text
+        for page in PAGES
+        for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text("utf-8"))
+    }
+    assert set(DIAGRAMS.glob("*.svg")) <= set(shown)
+    assert all(path.exists() and len(text) > 20 for path, text in shown.items())
 
 
 async def test_the_first_route_streams() -> None:
