@@ -118,3 +118,4 @@ METRICS: Final = (
     REJECTIONS,
     TRANSITIONS,
 )
+"""Every metric that streams are counted in."""

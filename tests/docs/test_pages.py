@@ -60,7 +60,7 @@ def test_the_readme_begins_with_its_two_commands() -> None:
     """`make test` and `make demo`, and each other `make` that the text names is a target."""
     text = README.read_text()
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = re.findall(r"\bmake ([a-z]+)\b", text)
+    named = re.findall(r"(?:^|`)make ([a-z]+)\b", text, re.MULTILINE)
     assert named[:2] == ["test", "demo"]
     assert set(named) <= targets
 
