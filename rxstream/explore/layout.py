@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rxstream.explore.trace import Event
 
-__all__ = ["Group", "group", "intervals", "steps", "ticks"]
+__all__ = ["Group", "cut", "fitted", "group", "intervals", "steps", "ticks", "written"]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ def steps(events: Iterable[Event], start: float, end: float) -> Iterator[tuple[f
 
 
 def intervals(events: Iterable[Event], start: float, end: float) -> Iterator[tuple[float, float]]:
-    """When the sources waited: (from, to), those that began at the moment when another ended joined to it."""
+    """When the sources waited, before `end`: (from, to), joined where one began at the moment when another ended."""
     since: float | None = None
     waited: list[tuple[float, float]] = []
     first = True
@@ -60,13 +60,44 @@ def intervals(events: Iterable[Event], start: float, end: float) -> Iterator[tup
         waited.append((since, end))
     joined: list[tuple[float, float]] = []
     for one in waited:
-        if one[0] == one[1]:
+        one = (one[0], min(one[1], end))
+        if one[0] >= one[1]:
             continue
         if joined and joined[-1][1] == one[0]:
             joined[-1] = (joined[-1][0], one[1])
         else:
             joined.append(one)
     yield from joined
+
+
+def written(text: str, size: float) -> float:
+    """Pixels that a text of that size takes, or less."""
+    return 0.62 * size * len(text)
+
+
+def cut(text: str, length: int) -> str:
+    """A text of at most `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def fitted(marbles: Group, width: float, most: float) -> tuple[str, float]:
+    """A label for a marble of that width, or of up to `most` if it needs that, and the size of its letters."""
+    texts = _labels([event.item or "" for event in marbles.events])
+    for text in texts:
+        for size, room in ((11.0, width - 4), (9.5, width - 4), (9.5, most - 8), (8.0, most - 6)):
+            if written(text, size) <= room:
+                return text, size
+    return texts[-1], 7.5
+
+
+def _labels(items: list[str]) -> list[str]:
+    """What may be written on a marble, the most telling first."""
+    number = len(items)
+    if number == 1:
+        return [items[0], *(cut(items[0], length) for length in (8, 6, 4, 3))]
+    if len(set(items)) == 1:
+        return [f"{number}×{items[0]}", f"{number}×"]
+    return [f"{items[0]}…{items[-1]}", f"{number}×"]
 
 
 def ticks(start: float, end: float, wanted: int = 8) -> list[tuple[float, str]]:

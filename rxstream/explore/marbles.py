@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from rxstream.explore.layout import Group, group, intervals, steps, ticks
+from rxstream.explore.layout import Group, cut, fitted, group, intervals, steps, ticks, written
 from rxstream.explore.trace import Event, Place, Trace
 
 __all__ = ["draw"]
@@ -16,7 +16,10 @@ GUTTER: Final = 108
 INSET: Final = 14
 """Pixels from where the lines begin to the first moment, so that its marbles are clear of the names."""
 MARGIN: Final = 24
-RADIUS: Final = 11
+RADII: Final = (11.0, 8.5)
+"""Of a marble, in pixels: the largest one with which marbles do not run together."""
+LONGEST: Final = 64
+"""The most pixels that marbles may run together, or a label make one wide; beyond that they are dots."""
 LINE: Final = 42
 """Pixels that a probe's line takes."""
 STRIP: Final = 56
@@ -135,8 +138,8 @@ class _Picture:
         self._name(y, place.name, f"{len(passed)} item{'' if len(passed) == 1 else 's'}")
         self._waits(place, y - 8, 16)
         end = self._scale.x(terminal.at if terminal else self._trace.end)
-        if terminal is not None and passed and end - self._scale.x(passed[-1].at) < RADIUS + 4:
-            end = self._scale.x(passed[-1].at) + RADIUS + 5  # clear of the last marble
+        if terminal is not None and passed and end - self._scale.x(passed[-1].at) < RADII[0] + 4:
+            end = self._scale.x(passed[-1].at) + RADII[0] + 5  # clear of the last marble
         self._add(f'<path class="l" d="M{GUTTER} {_n(y)}H{_n(end + (0 if terminal else 8))}"/>')
         if terminal is None:
             self._add(f'<path class="l" fill="none" d="M{_n(end + 4)} {_n(y - 4)}l5 4l-5 4"/>')
@@ -146,35 +149,43 @@ class _Picture:
         self._y += LINE
 
     def _marbles(self, passed: list[Event], y: float) -> None:
-        room = self._width - GUTTER - INSET - MARGIN
-        moments = len({event.at for event in passed})
-        if moments * 4 > room:
-            path = "".join(f"M{_n(x)} {_n(y - 7)}v14" for x in sorted({round(self._scale.x(e.at)) for e in passed}))
+        for radius in RADII:
+            groups = group(passed, self._scale.x, 2 * radius - 2)
+            if all(marbles.right - marbles.left <= LONGEST - 2 * radius for marbles in groups):
+                self._labelled(groups, y, radius)
+                return
+        places = sorted({round(self._scale.x(event.at), 1) for event in passed})
+        if len(places) * 5 > self._scale.width - GUTTER:
+            path = "".join(f"M{x} {_n(y - 7)}v14" for x in sorted(set(map(round, places))))
             self._add(f'<path class="t" d="{path}"/>')
-        elif moments * 16 > room:
-            for x in sorted({round(self._scale.x(event.at), 1) for event in passed}):
-                self._add(f'<circle class="d" cx="{_n(x)}" cy="{_n(y)}" r="3.2"/>')
         else:
-            groups = group(passed, self._scale.x, 2 * RADIUS - 2)
-            edges = [GUTTER - 6.0, *(marbles.right + RADIUS for marbles in groups[:-1])]
-            for marbles, edge, following in zip(groups, edges, [*groups[1:], None], strict=True):
-                after = following.left - RADIUS if following else self._width - 4.0
-                self._marble(marbles, y, min(marbles.left - edge, after - marbles.right))
+            for x in places:
+                self._add(f'<circle class="d" cx="{_n(x)}" cy="{_n(y)}" r="3.2"/>')
 
-    def _marble(self, marbles: Group, y: float, free: float) -> None:
-        """One marble, or one for several items, made as wide as what is written on it if `free` pixels allow that."""
-        wide = marbles.right - marbles.left + 2 * RADIUS
-        most = marbles.right - marbles.left + 2 * max(RADIUS, free - 2)
-        label, size = _fitted(marbles, wide, max(wide, min(most, 64)) if len(marbles.events) > 1 else wide)
-        wide = max(wide, _width(label, size) + 8)
+    def _labelled(self, groups: list[Group], y: float, radius: float) -> None:
+        before = GUTTER - 6.0
+        for marbles, following in zip(groups, [*groups[1:], None], strict=True):
+            after = following.left - radius if following else self._width - 4.0
+            right = self._marble(marbles, y, radius, min(marbles.left - before, after - marbles.right) - 2)
+            before = right
+
+    def _marble(self, marbles: Group, y: float, radius: float, free: float) -> float:
+        """One marble, or one for several items, made as wide as its label wants if `free` pixels to each side allow it.
+
+        Returns where it ends.
+        """
+        spread = marbles.right - marbles.left
+        wide = spread + 2 * radius
+        label, size = fitted(marbles, wide, max(wide, min(spread + 2 * free, LONGEST)))
+        wide = max(wide, written(label, size) + 8)
         middle = (marbles.left + marbles.right) / 2
-        x = middle - wide / 2
         self._add(
-            f"<g><title>{escape(_told(marbles))}</title>"
-            f'<rect class="m" x="{_n(x)}" y="{_n(y - RADIUS)}" width="{_n(wide)}" height="{2 * RADIUS}" rx="{RADIUS}"/>'
+            f'<g><title>{escape(_told(marbles))}</title><rect class="m" x="{_n(middle - wide / 2)}" '
+            f'y="{_n(y - radius)}" width="{_n(wide)}" height="{_n(2 * radius)}" rx="{_n(radius)}"/>'
             f'<text x="{_n(middle)}" y="{_n(y + 0.36 * size)}" font-size="{_n(size)}" text-anchor="middle">'
             f"{escape(label)}</text></g>"
         )
+        return middle + wide / 2
 
     def _terminal(self, event: Event, x: float, y: float) -> None:
         if event.kind == "end":
@@ -219,16 +230,19 @@ class _Picture:
                 self._cross(drop, top, 4)
         for x in sorted({x for x, event in signs if event.kind == "discard"}):
             self._slash(x, top)
-        if all(second - first >= 15 for (first, _), (second, _) in pairwise(signs)):
+        apart = min((second - first for (first, _), (second, _) in pairwise(signs)), default=LONGEST)
+        if apart >= 15:
             for x, event in signs:
-                self._text(x, top - 7, _cut(event.item or "", 3), "xt" if event.kind == "drop" else "f", "middle")
+                text = cut(event.item or "", max(3, min(10, apart // 7)))
+                self._text(x, top - 7, text, "xt" if event.kind == "drop" else "f", "middle")
 
     def _waits(self, place: Place, top: float, height: float) -> None:
         """A band for each time that the sources above this place's buffer waited."""
         if place.buffer is None:
             return
         front = next((other for other in self._places if other.last and other.buffer == place.buffer), place)
-        for start, end in intervals(self._events[front.name], self._trace.start, self._trace.end):
+        over = next((e.at for e in self._events[place.name] if e.kind in ("end", "error")), self._trace.end)
+        for start, end in intervals(self._events[front.name], self._trace.start, over):
             x, width = self._scale.x(start), max(1.0, self._scale.x(end) - self._scale.x(start))
             self._add(f'<rect class="w" x="{_n(x)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}"/>')
 
@@ -245,7 +259,7 @@ class _Picture:
 
     def _name(self, y: float, name: str, count: str) -> None:
         self._add(f"<g><title>{escape(name)}</title>")
-        self._text(GUTTER - 12, y - 1, _cut(name, 15), "n", "end")
+        self._text(GUTTER - 12, y - 1, cut(name, 13), "n", "end")
         self._text(GUTTER - 12, y + 12, count, "f", "end")
         self._add("</g>")
 
@@ -284,29 +298,6 @@ def _told(marbles: Group) -> str:
     items = ", ".join(event.item or "" for event in marbles.events[:8])
     more = f" and {len(marbles.events) - 8} more" if len(marbles.events) > 8 else ""
     return f"{marbles.events[0].at:g} s: {items}{more}"
-
-
-def _width(text: str, size: float) -> float:
-    """Pixels that a text takes, or less."""
-    return 0.62 * size * len(text)
-
-
-def _fitted(marbles: Group, width: float, most: float) -> tuple[str, float]:
-    """A label that fits into a marble of that width, or of `most` if it has to be, and the size of its letters."""
-    first, last = marbles.events[0].item or "", marbles.events[-1].item or ""
-    number = len(marbles.events)
-    texts = [first, _cut(first, 3)] if number == 1 else [f"{first}…{last}", f"{number}×"]
-    if most > width and _width(texts[0], 9.5) <= most - 8:
-        return texts[0], 9.5
-    for text in texts:
-        for size in (11.0, 9.5, 8.0):
-            if _width(text, size) <= width - 4:
-                return text, size
-    return texts[-1], 7.5
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _n(number: float) -> str:

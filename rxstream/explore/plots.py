@@ -67,19 +67,19 @@ def plot_occupancy(trace: Trace, ax: Axes | None = None) -> Axes:
 
 
 def plot_rates(trace: Trace, ax: Axes | None = None, window: float = 1.0) -> Axes:
-    """How many items a second pass each probe, over windows of `window` seconds."""
+    """How many items a second pass each probe, over windows of `window` seconds, the end of each included."""
     if not (math.isfinite(window) and window > 0):
         raise ValueError(f"window must be a number of seconds above 0, not {window!r}")
     ax = _axes(ax, (9.0, 2.6))
     bins = max(1, math.ceil((trace.end - trace.start) / window - 1e-9))
     edges = [trace.start + window * n for n in range(bins + 1)]
-    for place in trace.places:
+    for number, place in enumerate(trace.places):
         counts = [0] * bins
         for event in _of(trace, place):
             if event.kind == "next":
-                counts[min(bins - 1, int((event.at - trace.start) / window))] += 1
+                counts[max(0, math.ceil((event.at - trace.start) / window - 1e-9) - 1)] += 1
         rates = [count / window for count in counts]
-        ax.step(edges, [*rates, rates[-1]], where="post", label=place.name)
+        ax.step(edges, [*rates, rates[-1]], where="post", label=place.name, ls=("-", "--", ":", "-.")[number % 4])
     ax.set_ylabel("items a second")
     ax.set_ylim(bottom=0)
     _finish(ax, trace)
@@ -126,7 +126,8 @@ def _waits(trace: Trace, place: Place) -> list[tuple[float, float]]:
     if place.buffer is None:
         return []
     front = next((other for other in trace.places if other.last and other.buffer == place.buffer), place)
-    return list(intervals(_of(trace, front), trace.start, trace.end))
+    over = next((event.at for event in _of(trace, place) if event.kind in ("end", "error")), trace.end)
+    return list(intervals(_of(trace, front), trace.start, over))
 
 
 def _band(row: int, rows: int) -> tuple[float, float]:

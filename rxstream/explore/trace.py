@@ -31,7 +31,9 @@ _short.maxstring = _short.maxother = _short.maxlong = 40
 
 
 def label_of(item: object) -> str:
-    """A short text for an item: strings as they are, all else as Python writes it."""
+    """A short text for an item: strings as they are, floats to three digits, all else as Python writes it."""
+    if type(item) is float:
+        return f"{item:.3g}"
     return item if isinstance(item, str) and len(item) <= 40 else _short.repr(item)
 
 
