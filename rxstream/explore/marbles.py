@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -164,7 +164,7 @@ class _Picture:
 
     def _labelled(self, groups: list[Group], y: float, radius: float) -> None:
         before = GUTTER - 6.0
-        for marbles, following in zip(groups, [*groups[1:], None], strict=True):
+        for marbles, following in zip_longest(groups, groups[1:]):
             after = following.left - radius if following else self._width - 4.0
             right = self._marble(marbles, y, radius, min(marbles.left - before, after - marbles.right) - 2)
             before = right
@@ -230,11 +230,14 @@ class _Picture:
                 self._cross(drop, top, 4)
         for x in sorted({x for x, event in signs if event.kind == "discard"}):
             self._slash(x, top)
-        apart = min((second - first for (first, _), (second, _) in pairwise(signs)), default=LONGEST)
+        labels: dict[int, list[Event]] = {}
+        for x, event in signs:  # several at one moment: how many
+            labels.setdefault(x, []).append(event)
+        apart = min((second - first for first, second in pairwise(labels)), default=LONGEST)
         if apart >= 15:
-            for x, event in signs:
-                text = cut(event.item or "", max(3, min(10, apart // 7)))
-                self._text(x, top - 7, text, "xt" if event.kind == "drop" else "f", "middle")
+            for x, events in labels.items():
+                text = cut(events[0].item or "", max(3, min(10, apart // 7))) if len(events) == 1 else f"{len(events)}×"
+                self._text(x, top - 7, text, "xt" if events[0].kind == "drop" else "f", "middle")
 
     def _waits(self, place: Place, top: float, height: float) -> None:
         """A band for each time that the sources above this place's buffer waited."""

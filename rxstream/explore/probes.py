@@ -63,7 +63,7 @@ def probe(name: str, *, trace: Trace | None = None) -> Callable[[Observable[T]],
 
     def operator(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            into = trace or current_trace.get()
+            into = current_trace.get() if trace is None else trace
             if into is None:
                 return source.subscribe(observer, scheduler=scheduler)
             seen = _Probe(into, name, order, observer, scheduler)
