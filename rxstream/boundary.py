@@ -18,7 +18,6 @@ from rxstream.buffer import Buffer
 from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, as_failure
-from rxstream.worker import Released
 
 __all__ = ["Boundary", "Source"]
 
@@ -94,7 +93,8 @@ class Boundary(Generic[T]):
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
         self._scheduler.on_subscribed = self.changed
         if self._scheduler.blocks and not isinstance(self._source, Source):
-            self._scheduler.run_off_loop(self._subscribe)
+            scheduler = self._scheduler
+            scheduler.run_off_loop(self._subscribe, lambda: scheduler.disposed)
         else:
             self._subscribe()
 
@@ -108,9 +108,10 @@ class Boundary(Generic[T]):
     def _subscribe(self) -> None:
         assert self._scheduler is not None
         try:
-            self._subscription.disposable = self._source.subscribe(
-                cast("abc.ObserverBase[T]", self), scheduler=self._scheduler
-            )
+            if not self.buffer.disposed:
+                self._subscription.disposable = self._source.subscribe(
+                    cast("abc.ObserverBase[T]", self), scheduler=self._scheduler
+                )
         except (Exception, asyncio.CancelledError) as error:  # arbitrary code: its failure is the stream's
             self.on_error(as_failure(error))
         finally:
@@ -121,6 +122,8 @@ class Boundary(Generic[T]):
             self._subscription.dispose()
         except (Exception, asyncio.CancelledError):  # arbitrary code; whoever disposes can do nothing about it
             logger.exception("a source failed while it was disposed")
+            if self._scheduler is not None:  # RxPY leaves the rest of what it was to dispose
+                self._scheduler.abort()
 
     # -- the observer
 
@@ -183,8 +186,8 @@ class Boundary(Generic[T]):
             self.changed()
             return
         self.buffer.discard(item)
-        if self._scheduler is not None and self._scheduler.disposed and self._scheduler.on_worker():
-            raise Released
+        if self._scheduler is not None:
+            self._scheduler.unwind()
 
     def _overflow(self) -> BackpressureError:
         return BackpressureError(
@@ -201,8 +204,7 @@ class Boundary(Generic[T]):
     def _came_late(self, error: object = None) -> None:
         scheduler = self._scheduler
         if scheduler is not None and scheduler.disposed:
-            if scheduler.on_worker():
-                raise Released
+            scheduler.unwind()
         elif not self._late:
             self._late = True
             cause = error if isinstance(error, BaseException) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -24,11 +25,12 @@ from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 from rxstream.buffer import Buffer
 from rxstream.loops import LoopTimer, call_on, cancel_task, ended, resolve, start_task
 from rxstream.machine import machine_of
-from rxstream.worker import Worker
+from rxstream.worker import Released, Worker
 
 __all__ = ["DemandScheduler", "as_action"]
 
 S = TypeVar("S")
+logger = logging.getLogger("rxstream")
 
 PATIENCE: Final = 0.2
 """Seconds that a thread that waits for room gives the loop to answer before it suspects that the loop waits for it."""
@@ -54,6 +56,9 @@ class DemandScheduler(PeriodicScheduler):
     - sources of ours push on the event loop, until the subscription has work on its worker (`off_loop`): from then on
       they push there too, so that a worker that waits inside an operator's lock never meets the loop at that lock.
 
+    The consumer's leaving does not end what runs here; that its Rx subscription is disposed does. A source that others
+    share (`share`, `publish`) runs on the scheduler of whoever came first, and goes on after that one has left.
+
     Args:
         buffer: The boundary's buffer.
         loop: The consumer's event loop, None where there is none: timers run in a thread of `reactivex` then.
@@ -74,7 +79,7 @@ class DemandScheduler(PeriodicScheduler):
         self.buffer = buffer
         self.loop = loop
         self.off_loop = False
-        self.disposed = False
+        self.disposed = False  # the consumer has left
         self.waits = buffer.config.strategy == "suspend"
         self.base = base
         self.deferred = 0  # operators that will subscribe to their source later
@@ -87,6 +92,7 @@ class DemandScheduler(PeriodicScheduler):
         self._parkers: Counter[asyncio.Task[Any]] | None = None
         self._virtual = isinstance(base, VirtualTimeScheduler)
         self._worker: Worker | None = None
+        self._is_over = _never  # asks whether what runs on the worker has been disposed; of use on the worker only
         self._creation = threading.Lock()
         self._machine = machine_of(loop)
 
@@ -112,7 +118,7 @@ class DemandScheduler(PeriodicScheduler):
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
         if self.base is None or self.blocks:
-            self.run_off_loop(run)
+            self.run_off_loop(run, lambda: disposable.is_disposed)
             return disposable
         return CompositeDisposable(disposable, self.base.schedule(as_action(partial(self._guarded, run))))
 
@@ -122,7 +128,7 @@ class DemandScheduler(PeriodicScheduler):
         """Runs the action after `duetime` seconds, once there is room."""
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
-        timed = _Timed(self, run)
+        timed = _Timed(self, run, lambda: disposable.is_disposed)
         timer = self.later(max(0.0, self.to_seconds(duetime)), timed.fire)
 
         def cancel() -> None:
@@ -146,16 +152,26 @@ class DemandScheduler(PeriodicScheduler):
             return TimeoutScheduler.singleton().schedule_relative(seconds, as_action(action))
         return LoopTimer(self.loop, seconds, action, self._context)
 
-    def run_off_loop(self, action: Callable[[], object]) -> None:
-        """Runs the action on the worker, after all that is queued there."""
+    def run_off_loop(self, action: Callable[[], object], is_over: Callable[[], bool] | None = None) -> None:
+        """Runs the action on the worker, after all that is queued there.
+
+        Args:
+            action: What to run.
+            is_over: Whether nobody wants the action any more: a push that finds the stream over unwinds it then.
+        """
         with self._creation:
             if self._worker is None:
-                if self.disposed:
-                    return
                 self._worker = Worker(
-                    self._context.copy(), on_idle=self._idle, on_error=self.fail, machine=self._machine
+                    self._context.copy(), on_idle=self._idle, on_error=self._failed, machine=self._machine
                 )
-        self._worker.submit(action, self._busy)
+                if self.disposed:
+                    self._worker.retire()
+        self._worker.submit(partial(self._carry_out, action, is_over or _never), self._busy)
+
+    def unwind(self) -> None:
+        """Leaves what runs on the worker, if that is where the caller is, and nobody wants it any more."""
+        if self.on_worker() and self._is_over():
+            raise Released
 
     # -- waiting
 
@@ -217,8 +233,7 @@ class DemandScheduler(PeriodicScheduler):
                 resolve(loop, future)
 
         self.run_off_loop(deliver)
-        if not self.disposed:
-            await future
+        await future
 
     def block(self, item: Any) -> bool:
         """Waits, on the calling thread, until the buffer takes the item; first come, first served. False: the end."""
@@ -314,16 +329,21 @@ class DemandScheduler(PeriodicScheduler):
 
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> abc.DisposableBase:
         """Runs a source's coroutine as a task on the loop, and cancels it on dispose. From any thread."""
-        if self.disposed or self.loop is None:
+        if self.loop is None:
             return Disposable()
-        return start_task(main, self.loop, self._context, self._own_tasks(), lambda: not self.disposed)
+        return start_task(main, self.loop, self._context, self._own_tasks())
 
     # -- the end
 
     def dispose(self) -> None:
-        """Cancels the sources, ends the worker after what it runs. Any thread, any number of times."""
+        """The consumer has left: the worker ends once it has nothing to run. Any thread, any number of times."""
         with self._creation:
             self.disposed = True
+            if self._worker is not None:
+                self._worker.retire()
+
+    def abort(self) -> None:
+        """Ends all that runs here: for a subscription that has failed to dispose all that it had begun."""
         if self._worker is not None:
             self._worker.stop()
         if self.loop is not None:
@@ -331,7 +351,10 @@ class DemandScheduler(PeriodicScheduler):
 
     async def cleaned_up(self) -> None:
         """Waits until the cancelled sources have run their cleanup; hardly longer than `CLEANUP_TIMEOUT`."""
-        await ended((self._tasks or set()) - {asyncio.current_task()})
+        if self._tasks:
+            await asyncio.sleep(0)  # for a cancellation that comes from another thread
+        current = asyncio.current_task()
+        await ended({task for task in self._tasks or () if task.cancelling() and task is not current})
 
     # -- within
 
@@ -347,37 +370,51 @@ class DemandScheduler(PeriodicScheduler):
         self.off_loop = self._sticky
 
     def _invoke(self, disposable: SingleAssignmentDisposable, action: Any, state: Any) -> None:
-        if not (disposable.is_disposed or self.disposed):
+        if not disposable.is_disposed:
             disposable.disposable = self.invoke_action(action, state)
+
+    def _carry_out(self, action: Callable[[], object], is_over: Callable[[], bool]) -> None:
+        self._is_over = is_over
+        try:
+            action()
+        finally:
+            self._is_over = _never
 
     def _guarded(self, run: Callable[[], object]) -> None:
         try:
             run()
         except Exception as error:  # user code: the pipeline's failure, not that of the scheduler that runs it
-            self.fail(error)
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if self.disposed:  # the others that share a source can be told only by the log
+            logger.error("a source failed that was begun by a consumer who has left", exc_info=error)
+        self.fail(error)
 
 
 class _Timed:
     """A timed action that is due, or not yet, or waits for room."""
 
-    def __init__(self, scheduler: DemandScheduler, run: Callable[[], object]) -> None:
+    def __init__(self, scheduler: DemandScheduler, run: Callable[[], object], is_over: Callable[[], bool]) -> None:
         self._scheduler = scheduler
         self._run = run
+        self._is_over = is_over
 
     def fire(self) -> None:
         """It is due: waits for room, without a thread, then runs."""
         scheduler = self._scheduler
-        if scheduler.disposed or (scheduler.waits and scheduler.buffer.watch(self._has_room)):
+        if scheduler.waits and scheduler.buffer.watch(self._has_room):
             return
         if scheduler.blocks or scheduler.off_loop or (scheduler.loop is None and scheduler.base is None):
-            scheduler.run_off_loop(self._take_turn)
+            scheduler.run_off_loop(self._take_turn, self._is_over)
         else:
             self._take_turn()
 
     def _has_room(self) -> None:
         scheduler = self._scheduler
         if scheduler.blocks:
-            scheduler.run_off_loop(self._take_turn)  # it may wait there again, behind others that were told
+            # It may wait there again, behind others that were told.
+            scheduler.run_off_loop(self._take_turn, self._is_over)
         elif scheduler.base is not None:
             scheduler.base.schedule(as_action(self.fire))
 
@@ -392,6 +429,10 @@ class _Timed:
 
 def _nothing() -> None:
     pass
+
+
+def _never() -> bool:
+    return False
 
 
 def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:

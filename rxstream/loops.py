@@ -63,7 +63,6 @@ def start_task(
     loop: asyncio.AbstractEventLoop,
     context: contextvars.Context,
     tasks: set[asyncio.Task[Any]],
-    wanted: Callable[[], bool] = lambda: True,
 ) -> abc.DisposableBase:
     """Runs a coroutine as a task of a loop until it ends or the result is disposed, from any thread.
 
@@ -72,13 +71,12 @@ def start_task(
         loop: Where it runs.
         context: What it sees as its `contextvars`.
         tasks: Holds the task as long as it runs.
-        wanted: Is asked on the loop whether it is still to be started.
     """
     running: list[asyncio.Task[Any]] = []
     cancelled = False
 
     def start() -> None:
-        if wanted() and not cancelled:
+        if not cancelled:
             task = loop.create_task(main(), context=context)
             running.append(task)
             tasks.add(task)

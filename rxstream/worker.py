@@ -49,6 +49,7 @@ class Worker:
         self._machine = machine
         self._changed = machine.condition(threading.Lock())
         self._thread: threading.Thread | None = None
+        self._linger = LINGER
         self._stopped = False
 
     def submit(self, action: Callable[[], object], before: Callable[[], object] | None = None) -> None:
@@ -66,6 +67,12 @@ class Worker:
     def is_current(self) -> bool:
         """Whether the caller runs on this worker."""
         return self._thread is threading.current_thread()
+
+    def retire(self) -> None:
+        """From here on no thread stays for what may still come: it ends as soon as it has nothing to run."""
+        with self._changed:
+            self._linger = 0.0
+            self._changed.notify()
 
     def stop(self) -> None:
         """Drops what is queued and ends the thread after the action that it runs. Does not wait."""
@@ -96,7 +103,7 @@ class Worker:
         with self._changed:
             if not self._actions:
                 self._on_idle()
-                self._changed.wait_for(lambda: self._actions or self._stopped, LINGER)
+                self._changed.wait_for(lambda: self._actions or self._stopped or not self._linger, self._linger)
             if self._actions:
                 return self._actions.popleft()
             self._thread = None
