@@ -77,7 +77,8 @@ def start_task(
 
     def start() -> None:
         if not cancelled:
-            task = loop.create_task(main(), context=context)
+            # Not `loop.create_task`: an eager task factory would run the source within the call that subscribes to it.
+            task: asyncio.Task[Any] = asyncio.Task(main(), loop=loop, context=context)
             running.append(task)
             tasks.add(task)
             task.add_done_callback(tasks.discard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ import pytest
 import reactivex as rx
 from reactivex import Observable, abc
 from reactivex import operators as ops
-from reactivex.disposable import Disposable
+from reactivex.disposable import Disposable, SerialDisposable
 from reactivex.scheduler import ImmediateScheduler
 from reactivex.subject import Subject
 
@@ -701,3 +702,25 @@ async def test_for_each_sees_every_object() -> None:
 
     await for_each(rx.of(None, 0).pipe(map_async(identity)), note)
     assert seen == [None, 0]
+
+
+if sys.version_info >= (3, 12):
+
+    @pytest.mark.parametrize("strategy", STRATEGIES)
+    async def test_eager_tasks(strategy: str) -> None:
+        """Where the loop begins tasks at once, a source still pushes nothing while it is subscribed to."""
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        nested = from_async_iterable(lambda: numbers(20)).pipe(
+            ops.flat_map(lambda n: from_async_iterable(lambda: numbers(3, n)))
+        )
+        assert len(await everything(nested, 64, strategy)) == 60
+        source, got, subscription = Counted(), list[int](), SerialDisposable()
+
+        def take_three(number: int) -> None:
+            got.append(number)
+            if number == 2:
+                subscription.dispose()
+
+        subscription.disposable = from_async_iterable(source.generate).subscribe(take_three)
+        await until(lambda: source.closed == 1)
+        assert got == [0, 1, 2]
