@@ -40,7 +40,9 @@ from rxstream import (
     from_file,
     operators,
     to_async_iterable,
+    virtual,
 )
+from rxstream.explore import Event, Trace, probe, record, simulate, watch
 
 
 @dataclass
@@ -88,6 +90,21 @@ async def in_a_notebook() -> None:
     async for batch in to_async_iterable(in_euros, "sse").batches():
         assert_type(batch, list[float])
     await for_each(source, look_up, buffer={"capacity": 2}, max_concurrent=2)
+
+
+async def seen(source: Observable[Price]) -> None:
+    trace = Trace(max_events=100, label=str)
+    probed = source.pipe(probe("prices"), rx.map(euros), trace.probe("euros"))
+    assert_type(probed, Observable[float])
+    assert_type(simulate(probed, consumer_delay=0.3, duration=60, buffer=BufferConfig(4, "sliding")), Trace)
+    assert_type(simulate(lambda: source, consumer_delay=lambda price: price.cents / 100), Trace)
+    assert_type(await record(probed, duration=1.0, trace=trace), Trace)
+    assert_type(await watch(source, refresh=0.5, title="prices"), BufferStatistics)
+    assert_type(trace.events, tuple[Event, ...])
+    assert_type(trace.between(0.5, 1.0).svg(width=600), str)
+    assert_type(virtual.run(lambda: record(source)), Trace)
+    for event in trace:
+        assert_type(event.item, str | None)
 
 
 def as_bytes(source: Observable[Price]) -> list[Observable[bytes]]:
