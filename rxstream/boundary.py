@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar, cast
 
 from reactivex import Observable, abc
@@ -133,6 +133,19 @@ class Boundary(Generic[T]):
             self.changed()
         else:
             self._refused(item)
+
+    def take_in(self, items: Sequence[T], start: int) -> int:
+        """Keeps items from `start` on, as many as there is room for; where it stopped.
+
+        For a source of ours that pushes on the loop with no operator in between: nobody else takes places then.
+        """
+        count = min(len(self.buffer.room), len(items) - start)
+        if count:
+            del self.buffer.room[-count:]
+            self.buffer.items.extend(items[start : start + count])
+            if self.waiting:
+                self.changed()
+        return start + count
 
     def on_error(self, error: Exception) -> None:
         """Takes the terminal: items that are in the buffer still come before it."""

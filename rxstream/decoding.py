@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeGuard, TypeVar, cast, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rxstream.boundary import Boundary
 from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.formats.csv_decoder import CSVDecoder
@@ -219,15 +220,36 @@ def _operator(make: Callable[[], Decoder[T]]) -> ItemsOperator[T]:
 
     def operator(source: Observable[bytes]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            if isinstance(scheduler, DemandScheduler) and scheduler.loop is not None and scheduler.blocks:
+            if _waits(scheduler):
                 # The source may push on the event loop, where the items of a chunk cannot wait inside of `on_next`.
                 moving = from_async_iterable(partial(_moving, source, make(), observer, scheduler))
                 return moving.subscribe(None, observer.on_error, observer.on_completed, scheduler=scheduler)
             return _Pushing(observer, make()).subscribe(source, scheduler)
 
-        return Observable(subscribe)
+        return _Decoded(subscribe)
 
     return operator
+
+
+def _waits(scheduler: abc.SchedulerBase | None) -> TypeGuard[DemandScheduler]:
+    return isinstance(scheduler, DemandScheduler) and scheduler.loop is not None and scheduler.blocks
+
+
+class _Decoded(Observable[T]):
+    """What a decoder gives: where it waits for room, straight into the boundary, as a `Source` does."""
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribes an observer, or callbacks."""
+        if isinstance(on_next, Boundary) and _waits(scheduler):
+            return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
+        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
 
 async def _moving(
@@ -237,15 +259,12 @@ async def _moving(
 
     Yields nothing: to hand each item to somebody else who pushes it would cost as much again.
     """
-    room, on_next = scheduler.buffer.room, observer.on_next
+    on_next = observer.on_next
+    push = partial(_fill, observer) if isinstance(observer, Boundary) else partial(_push, observer)
     async with AsyncStream(AsyncBoundary(source, AHEAD)) as chunks:
         async for chunk in chunks:
             for piece in _pieces(chunk):
-                for item in decoder.decode(piece):
-                    if room and not scheduler.off_loop:
-                        on_next(item)
-                    else:
-                        await scheduler.push(on_next, item)
+                await push(scheduler, decoder.decode(piece))
                 if decoder.failure is not None:
                     raise decoder.failure
                 await asyncio.sleep(0)  # chunks that are there already would keep the loop to themselves
@@ -253,6 +272,26 @@ async def _moving(
         await scheduler.push(on_next, item)
     return
     yield
+
+
+async def _push(observer: abc.ObserverBase[T], scheduler: DemandScheduler, items: list[T]) -> None:
+    room, on_next = scheduler.buffer.room, observer.on_next
+    for item in items:
+        if room and not scheduler.off_loop:
+            on_next(item)
+        else:
+            await scheduler.push(on_next, item)
+
+
+async def _fill(boundary: Boundary[T], scheduler: DemandScheduler, items: list[T]) -> None:
+    """`_push` where no operator stands between: as many at once as there is room for."""
+    done = 0
+    while done < len(items):
+        if not scheduler.off_loop:
+            done = boundary.take_in(items, done)
+        if done < len(items):
+            await scheduler.push(boundary.on_next, items[done])
+            done += 1
 
 
 def _pieces(chunk: bytes) -> Iterator[bytes]:

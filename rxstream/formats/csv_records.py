@@ -50,6 +50,7 @@ class Grammar:
         self.doubled = bool(dialect.doublequote and self.quote)
         self._escape: bytes = (dialect.escapechar or "").encode()
         self.specials = [special for special in (self.quote, self._escape) if special]
+        self._around = {b"", b"\r", b"\n", self.delimiter}  # what may stand before and behind quotes
         space = b" *+" if dialect.skipinitialspace else b""
         cell = space + self._cell(named=False)
         record = cell + b"(?:" + re.escape(self.delimiter) + cell + b")*"
@@ -81,6 +82,27 @@ class Grammar:
                 value = self._special.sub(_last, match["inside"]) + self._unescaped(match["tail"])
             yield value, match.end() - at
             at = match.end() + 1  # the delimiter
+
+    def last_end_by_quotes(self, data: bytearray, start: int) -> int | None:
+        """Where the last whole record ends, found by nothing but the quotes, in a tenth of the time of `records`.
+
+        Every other quote opens a cell or goes on in one, if there is none in a cell without quotes. None: there is, or
+        quotes can be escaped; `start`: no record ends.
+        """
+        if self._escape or not self.doubled or self.space.pattern:
+            return None
+        pieces = bytes(memoryview(data)[start:]).split(self.quote)
+        outside = pieces[::2]
+        heads, tails = {piece[:1] for piece in outside[1:]}, {piece[-1:] for piece in outside[:-1]}
+        if not (heads <= self._around and tails <= self._around):
+            return None
+        end = len(data)
+        for index in range(len(pieces) - 1, -1, -1):
+            begin = end - len(pieces[index])
+            if not index % 2 and (found := _line_end(data, begin, end)):
+                return found
+            end = begin - 1
+        return start
 
     def _unescaped(self, text: bytes) -> bytes:
         return re.sub(self._escaped(), _last, text, flags=re.DOTALL) if self._escape else text
@@ -157,10 +179,11 @@ class RecordScanner:
 
     def _last_end(self, data: bytearray, start: int) -> int:
         """Where the last whole record ends, when one begins at `start`; `start`: there is none."""
-        if any(data.find(special, start) >= 0 for special in self._grammar.specials):
-            return _end(self._grammar.records, data, start)
-        # Nothing can hide a line end: the last one is found without a look at the cells.
-        return max(data.rfind(b"\n", start), data.rfind(b"\r", start, -1), start - 1) + 1
+        if not any(data.find(special, start) >= 0 for special in self._grammar.specials):
+            # Nothing can hide a line end: the last one is found without a look at the cells.
+            return max(_line_end(data, start, len(data)), start)
+        end = self._grammar.last_end_by_quotes(data, start)
+        return _end(self._grammar.records, data, start) if end is None else end
 
     def _finish(self, data: bytearray) -> int:
         """Where the record that has no end yet ends; 0: not in this data."""
@@ -192,6 +215,11 @@ class RecordScanner:
             return False
         self._look, self.quoted = behind, False
         return True
+
+
+def _line_end(data: bytearray, start: int, end: int) -> int:
+    """What is behind the last line end; 0: there is none. A CR that all ends with may yet become a CRLF."""
+    return max(data.rfind(b"\n", start, end), data.rfind(b"\r", start, min(end, len(data) - 1))) + 1
 
 
 def _end(pattern: re.Pattern[bytes], data: bytearray, at: int) -> int:

@@ -375,3 +375,20 @@ def test_each_byte_of_a_large_record_is_looked_at_once(record: bytes, monkeypatc
     assert error is None
     assert len(items) == 3
     assert looked < 3 * len(body)
+
+
+@given(text=st.text(st.sampled_from(list('a,"\r\n')), max_size=40))
+def test_quotes_alone_tell_where_records_end(text: str) -> None:
+    """The fast way finds the end that the patterns find, or leaves it to them."""
+    grammar = records.Grammar(records.resolve_dialect("excel"))
+    data = bytearray(text.encode())
+    found = grammar.last_end_by_quotes(data, 0)
+    assert found in (None, records._end(grammar.records, data, 0))
+
+
+def test_quotes_alone_are_enough_for_what_csv_writes() -> None:
+    """Cells with quotes, delimiters and line ends in them, as the standard library writes them."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["a", 'b"c', "d,e", "f\r\ng", ""], ['"', "", '""', "\n", "x"]] * 3)
+    data = bytearray(text.getvalue().encode())
+    assert records.Grammar(records.resolve_dialect("excel")).last_end_by_quotes(data, 0) == len(data)
