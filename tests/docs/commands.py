@@ -73,6 +73,9 @@ class Shell:
             self._server = None
 
     def _command(self, words: list[str], expected: str | None) -> None:
+        while assignment := re.fullmatch(r"([A-Z_]+)=(.*)", words[0]):
+            self.environment[assignment[1]] = assignment[2]
+            words = words[1:]
         name = Path(words[0]).name
         assert name in self._commands, f"nobody knows how to run {words}"
         self._commands[name](words, expected)

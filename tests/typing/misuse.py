@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import reactivex
 from quart import Response, request
 
-from quart_adapter import BodyLimits, MultipartLimits, Part, RxStream, download, export, from_multipart, sse
-from rxstream import BufferConfig, EncodeError, ServerSentEvent, from_file, operators, to_async_iterable
+from quart_adapter import (
+    BodyLimits,
+    MultipartLimits,
+    Part,
+    RxStream,
+    download,
+    export,
+    from_multipart,
+    sse,
+    sse_tracked,
+)
+from rxstream import BufferConfig, EncodeError, ServerSentEvent, StreamMetrics, from_file, operators, to_async_iterable
+from rxstream.metrics import Metric
 
 
 async def rows() -> AsyncIterator[dict[str, int]]:
@@ -17,6 +28,10 @@ async def rows() -> AsyncIterator[dict[str, int]]:
 
 async def awaitless(number: int) -> int:
     return number
+
+
+class Gauges:
+    def set(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None: ...
 
 
 numbers = reactivex.range(3)
@@ -33,8 +48,19 @@ operators.with_buffer(capacity=3, strategy="drop")  # finds: arg-type
 operators.map_async(awaitless, 4)  # finds: call-arg
 RxStream("app")  # finds: arg-type
 RxStream(body=256)  # finds: arg-type
+RxStream(metrics="prometheus")  # finds: arg-type
+StreamMetrics(backend=Gauges())  # finds: arg-type
+operators.with_metrics(7)  # finds: arg-type
 BodyLimits(buffer="64k")  # finds: arg-type
 MultipartLimits().parts = 7  # finds: misc
+
+
+async def tracked() -> Response:
+    return await sse_tracked(numbers, name="numbers", heartbeat="often")  # finds: arg-type
+
+
+async def unknown() -> Response:
+    return await sse_tracked(numbers, name="numbers", filename="x")  # finds: call-arg
 
 
 async def feed() -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_type
 
 import reactivex
+from prometheus_client import CollectorRegistry
 from quart import Quart, Response, request
 from reactivex import Observable
 from reactivex import operators as rx
@@ -25,6 +26,7 @@ from quart_adapter import (
     from_request,
     response,
     sse,
+    sse_tracked,
 )
 from rxstream import (
     BUFFER_PRESETS,
@@ -35,6 +37,8 @@ from rxstream import (
     EncodeError,
     RxStreamError,
     ServerSentEvent,
+    StreamMetrics,
+    circuits,
     for_each,
     from_async_iterable,
     from_file,
@@ -70,6 +74,7 @@ async def look_up(price: Price) -> str:
 async def in_a_notebook() -> None:
     source = from_async_iterable(prices)
     assert_type(source, Observable[Price])
+    assert_type(source.pipe(operators.with_metrics("prices")), Observable[Price])
     assert_type(from_async_iterable(prices()), Observable[Price])
     assert_type(from_file("prices.bin", chunk_size=4096), Observable[bytes])
 
@@ -129,7 +134,10 @@ def what_went_wrong(error: RxStreamError) -> int | None:
 
 def make_app() -> Quart:
     app = Quart(__name__)
-    extension = RxStream(body=BodyLimits(buffer=65536, idle_timeout=None))
+    metrics = StreamMetrics(registry=CollectorRegistry(), namespace="shop")
+    metrics.watch(circuits.get("inventory"))
+    assert_type(metrics.render(names=["shop_stream_active"]), tuple[bytes, str])
+    extension = RxStream(body=BodyLimits(buffer=65536, idle_timeout=None), metrics=metrics, metrics_path="/internal")
     extension.init_app(app)
     assert_type(extension.live, int)
     assert_type(extension.streams(), list[StreamInfo])
@@ -143,9 +151,13 @@ def make_app() -> Quart:
     async def ticks() -> Response:
         return await sse(reactivex.interval(1.0), heartbeat=5.0, buffer="sse", name="ticks")
 
+    @app.get("/tracked")
+    async def tracked() -> Response:
+        return await sse_tracked(prices(), name="prices", buffer={"capacity": 8}, metrics=metrics)
+
     @app.get("/prices.csv")
     async def as_csv() -> Response:
-        return await export(prices(), filename="prices.csv", format="csv", columns=["name", "cents"])
+        return await export(prices(), filename="prices.csv", format="csv", columns=["name", "cents"], metrics=None)
 
     @app.get("/prices.bin")
     async def as_file() -> Response:
@@ -157,7 +169,7 @@ def make_app() -> Quart:
 
     @app.post("/raw")
     async def take() -> str:
-        assert_type(from_request(request), Observable[bytes])
+        assert_type(from_request(request, name="raw", metrics=metrics), Observable[bytes])
         return str([len(chunk) async for chunk in to_async_iterable(from_request(request), "import")])
 
     @app.post("/photos")
