@@ -92,8 +92,8 @@ class Grammar:
         if self._escape or not self.doubled or self.space.pattern:
             return None
         pieces = bytes(memoryview(data)[start:]).split(self.quote)
-        outside = pieces[::2]
-        heads, tails = {piece[:1] for piece in outside[1:]}, {piece[-1:] for piece in outside[:-1]}
+        heads = {piece[:1] for piece in pieces[2::2]}  # behind a quote, outside of quotes
+        tails = {piece[-1:] for piece in pieces[:-1:2]}
         if not (heads <= self._around and tails <= self._around):
             return None
         end = len(data)
