@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.servers import Server
+from tests.servers.redis import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +49,14 @@ def tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def redis_server(tool: Callable[[str], str], tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for one test."""
+    server = RedisServer(tool("redis-server"), tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -14,6 +15,10 @@ logger = logging.getLogger("rxstream")
 
 BACKLOG: Final = 1024
 """Errands that may wait; the oldest are dropped. They pile up only while the breaker's storage does not answer."""
+
+
+LINGER: Final = 0.1
+"""Seconds that the thread waits for more before it ends."""
 
 
 class Clerk:
@@ -32,12 +37,18 @@ class Clerk:
         self._errands: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
-        self._running = False
+        self._began: float | None = None  # the errand that runs
+        self._dropping = False
 
     @property
     def busy(self) -> bool:
         """Whether an errand waits or runs."""
-        return bool(self._errands) or self._running
+        return bool(self._errands) or self._began is not None
+
+    def busy_for(self) -> float:
+        """Seconds that it has been at the same errand."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def submit(self, errand: Callable[[], object] | None = None) -> None:
         """Has an errand run after all that wait; without one, has somebody look around from here on."""
@@ -45,14 +56,17 @@ class Clerk:
             if errand is not None:
                 if len(self._errands) >= BACKLOG:
                     self._errands.popleft()
-                    logger.warning("a circuit's storage does not answer; what became of a stream is not counted")
+                    if not self._dropping:
+                        logger.warning("a circuit's storage does not answer: some streams are not counted")
+                self._dropping = len(self._errands) >= BACKLOG - 1
                 self._errands.append(errand)
             self._awake()
 
     def wake(self) -> None:
-        """Lets the thread see that nobody may need it any more."""
-        with self._changed:
-            self._changed.notify()
+        """Lets the thread see that nobody needs it any more."""
+        if self._thread is not None:
+            with self._changed:
+                self._changed.notify()
 
     def _awake(self) -> None:
         if self._thread is not None:
@@ -69,16 +83,17 @@ class Clerk:
     def _next(self) -> Callable[[], object] | None:
         """With nothing to do for `interval`, looking around is next; None: nobody needs the thread."""
         with self._changed:
-            self._running = False
-            if not self._errands and self._wanted():
-                self._changed.wait(self._interval)
-                if not self._errands and self._wanted():
-                    return self._look
+            self._began = None
+            errand = self._look
             if not self._errands:
+                self._changed.wait(self._interval if self._wanted() else LINGER)
+            if self._errands:
+                errand = self._errands.popleft()
+            elif not self._wanted():
                 self._thread = None
                 return None
-            self._running = True
-            return self._errands.popleft()
+            self._began = time.monotonic()
+            return errand
 
     def _run(self) -> None:
         while (errand := self._next()) is not None:

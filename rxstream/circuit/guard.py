@@ -68,7 +68,7 @@ class Guard(CircuitBreakerListener):
         self._lock = threading.Lock()
         self._running: WeakSet[GuardedStream[Any]] = WeakSet()  # those that the opening ends
         self._probes: WeakSet[GuardedStream[Any]] = WeakSet()  # those that this period of half-open has let through
-        self._asking: list[GuardedStream[Any]] = []  # subscribers that wait for their answer
+        self._asking: dict[GuardedStream[Any], None] = {}  # subscribers that wait for their answer
         self._opened_at: datetime | None = None
         self._opened = 0.0  # the same by the monotonic clock
         self._clerk = Clerk(self._look, self._is_watching, POLL)
@@ -109,11 +109,30 @@ class Guard(CircuitBreakerListener):
     def ask(self, stream: GuardedStream[Any]) -> None:
         """Has `stream.answered` called on another thread, as soon as the breaker has been asked."""
         with self._lock:
-            self._asking.append(stream)
-        self._clerk.submit(self._answer)
+            first = not self._asking
+            self._asking[stream] = None
+        if first:
+            self._clerk.submit(self._answer)
 
-    def remembered(self) -> CircuitOpenError | None:
-        """What the answer would be if nothing had changed since the breaker was last looked at."""
+    def busy_for(self) -> float:
+        """Seconds that the breaker's storage, or whoever has its lock, has not answered."""
+        return self._clerk.busy_for()
+
+    def recall(self, stream: GuardedStream[Any]) -> CircuitOpenError | None:
+        """The answer to a stream as if nothing had changed since the breaker was last looked at; nothing is waited for.
+
+        It may be wrong, and is put right as soon as the breaker is looked at again. A half-open circuit lets nobody in.
+        """
+        refusal = self._recalled()
+        if refusal is None and stream.terminates:
+            with self._lock:
+                self._running.add(stream)
+            refusal = self._recalled()  # it may have opened before the stream was there to be told
+        if refusal is not None:
+            self.leave(stream)
+        return refusal
+
+    def _recalled(self) -> CircuitOpenError | None:
         return None if self.breaker._state.name == STATE_CLOSED else self.refusal(1)
 
     def refusal(self, seconds: float, what: str = "is open") -> CircuitOpenError:
@@ -133,13 +152,12 @@ class Guard(CircuitBreakerListener):
 
     def _answer(self) -> None:
         with self._lock:
-            asking, self._asking = self._asking, []
-        if not asking:
-            return
+            asking = list(self._asking)
+            self._asking.clear()
         answers: list[tuple[GuardedStream[Any], CircuitOpenError | None]] = []
         with self.breaker._lock:
             try:
-                left = self._look()  # into the storage, once for all who ask
+                left = self._look()  # into the storage, once for all who ask at the same time
                 answers += ((stream, self._admit(stream, left)) for stream in asking)
             except Exception:
                 refusal = self._gone_wrong()
@@ -149,7 +167,7 @@ class Guard(CircuitBreakerListener):
 
     def _gone_wrong(self) -> CircuitOpenError | None:
         logger.exception("a circuit could not be asked")
-        return self.remembered()
+        return self._recalled()
 
     def _admit(self, stream: GuardedStream[Any], left: float) -> CircuitOpenError | None:
         """With the breaker's lock held, and its state up to date: lets a stream in, or says why not."""
@@ -186,9 +204,21 @@ class Guard(CircuitBreakerListener):
 
     def leave(self, stream: GuardedStream[Any]) -> None:
         """A stream is over, and says nothing about the source; its permit is free again."""
+        self.release(stream)
+        self.watch_no_more(stream)
+
+    def watch_no_more(self, stream: GuardedStream[Any]) -> None:
+        """A stream is over; what it says has been said."""
         with self._lock:
-            self._probes.discard(stream)
             self._running.discard(stream)
+        if self._shared and not self._running:
+            self._clerk.wake()
+
+    def release(self, stream: GuardedStream[Any]) -> None:
+        """A stream does not ask any more, and is no trial."""
+        with self._lock:
+            self._asking.pop(stream, None)
+            self._probes.discard(stream)
 
     def tell(self, stream: GuardedStream[Any], error: Exception | None = None, *, over: bool = True) -> None:
         """Counts a stream's failure or success, here if that takes no waiting, else on another thread.
@@ -199,8 +229,7 @@ class Guard(CircuitBreakerListener):
             over: Whether it has ended.
         """
         if over:
-            with self._lock:
-                self._running.discard(stream)
+            self.watch_no_more(stream)
         if self._is_free() and self.breaker._lock.acquire(blocking=False):
             try:
                 self._tell(stream, error)

@@ -121,6 +121,9 @@ class GuardedStream(Generic[T]):
         """Asks the breaker, and subscribes. Returns at once."""
         place = self._place
         if not self._guard.ask_here(self, wait=place.virtual is not None):
+            if self._guard.busy_for() > PATIENCE:  # others have waited for it
+                self.decided(self._guard.recall(self))
+                return Disposable(self.dispose)
             if place.demand is not None:
                 self._on_subscribed = place.demand.defer()
             self._timer = place.later(PATIENCE, self._unanswered)
@@ -131,14 +134,16 @@ class GuardedStream(Generic[T]):
         """The breaker has been asked, on a thread that is not to be kept. It may be too late."""
         if self._decides():
             self._place.begin(lambda: self.decided(refusal))
-        elif refusal is not None and self.terminates:
+        elif refusal is None:
+            self.probe = False
+            self._guard.release(self)
+        elif self.terminates:
             self.interrupt(refusal)
-        elif not self._open:
-            self._guard.leave(self)
 
     def _unanswered(self) -> None:
         if self._decides():
-            refusal = self._guard.remembered()
+            self._guard.release(self)
+            refusal = self._guard.recall(self)
             self._place.begin(lambda: self.decided(refusal))
 
     def _decides(self) -> bool:
@@ -294,7 +299,7 @@ class GuardedStream(Generic[T]):
 
     def _succeeded(self) -> None:
         if self._counted:
-            self._guard.leave(self)
+            self._guard.watch_no_more(self)
         else:
             self._guard.tell(self)
 
