@@ -271,13 +271,14 @@ class Buffer(Generic[T]):
     def watch(self, tell: Callable[[], object]) -> bool:
         """Has `tell` called once when there is room, or at the end; no place is set aside.
 
-        For one that cannot tell how many items it will push, and that can wait then.
+        For one that cannot tell how many items it will push, and that can wait then. Who comes while others watch is
+        told after them, even if there is some room: what they push comes first.
 
         Returns:
             False if there is nothing to wait for; `tell` will not be called then.
         """
         with self._lock:
-            if self.room or not self._suspend or self._ended:
+            if (self.room and not self._watching) or not self._suspend or self._ended:
                 return False
             if self._watching is None:
                 self._watching = []

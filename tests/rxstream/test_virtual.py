@@ -176,6 +176,23 @@ def test_a_push_on_the_loop_into_a_held_lock_is_no_hang(monkeypatch: pytest.Monk
         virtual.run(main)
 
 
+@pytest.mark.parametrize("capacity", [1, 2, 3, 5])
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.5])
+def test_timers_that_are_held_back_keep_their_order(capacity: int, delay: float) -> None:
+    """Each item of `from_marbles` is a timer of its own, and so is its end: none overtakes one that waits."""
+
+    async def main() -> list[Any]:
+        got = []
+        numbers = reactivex.from_marbles("-0-1-2-3-4-5-6-7-8-9-|", timespan=0.1)
+        async with to_async_iterable(numbers, stream_config(capacity)) as items:
+            async for item in items:
+                got.append(item)
+                await asyncio.sleep(delay)
+        return got
+
+    assert virtual.run(main) == list(range(10))
+
+
 # -- the stage
 
 
