@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.contenders import export, fanout, idle, in_process, volume
-from benchmarks.model import Group, Row
+from benchmarks.contenders import export, fanout, idle, imports, in_process, upload, volume
+from benchmarks.model import Contender, Group, Row
+from benchmarks.servers import Server
 
 ITEMS: Final = Group(
     contenders=(
@@ -160,4 +161,51 @@ METRICS: Final = Group(
     ),
 )
 
-GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, METRICS, IDLE, VOLUME)
+
+def _upload_rows(server: Server) -> tuple[Row, ...]:
+    def against(name: str, work: str, what: str, peer: str, target: float | None) -> Row:
+        ours, theirs = f"upload {what} ours {server}", f"upload {what} {peer} {server}"
+        return Row(f"upload-{name}-{server}", f"{work}, {server}", ours, theirs, target)
+
+    def excess(name: str, work: str, what: str, base: str, metric: str, unit: str, target: float) -> Row:
+        ours, other = f"upload {what} ours {server}", f"upload {base} ours {server}"
+        return Row(f"upload-{name}-{server}", f"{work}, {server}", ours, other, target, metric, unit, "excess")
+
+    return (
+        against("quart", "one file to a null sink / Quart's request.files", "large", "quart", 2.0),
+        against("starlette", "the same / Starlette's request.form()", "large", "starlette", 1.2),
+        excess("memory", "peak memory: a large file / one of a sixteenth", "large", "small", "peak_mib", "MiB", 4.0),
+        against("fields-quart", "small fields / Quart's request.form", "fields", "quart", None),
+        against("fields-starlette", "the same / Starlette's request.form()", "fields", "starlette", None),
+        against("bytes-starlette", "a file in chunks of one byte / Starlette", "bytes", "starlette", 0.75),
+        excess("bytes-time", "time: chunks of one byte / large ones", "bytes", "whole", "seconds", "s", 13.0),
+        excess("bytes-memory", "peak memory: the same", "bytes", "whole", "peak_mib", "MiB", 4.0),
+    )
+
+
+def _uploads(server: Server) -> tuple[Contender, ...]:
+    peers = [upload(app, server, work) for work in ("large", "fields") for app in ("quart", "starlette")]
+    # Quart's own parser delivers more bytes than were sent one by one: there is nothing to compare with.
+    ours = [upload("ours", server, work) for work in ("large", "small", "fields", "whole", "bytes")]
+    return (*ours, *peers, upload("starlette", server, "bytes"))
+
+
+UPLOAD: Final = Group(
+    contenders=(*_uploads("uvicorn"), *_uploads("hypercorn")),
+    rows=(*_upload_rows("uvicorn"), *_upload_rows("hypercorn")),
+)
+
+IMPORT: Final = Group(
+    contenders=(
+        imports("ours-ndjson"),
+        imports("json-loads"),
+        imports("ours-csv"),
+        imports("csv-dictreader"),
+    ),
+    rows=(
+        Row("import-ndjson", "NDJSON from disk / json.loads a line", "ours-ndjson", "json-loads", 1.5),
+        Row("import-csv", "CSV from disk / csv.DictReader", "ours-csv", "csv-dictreader", 1.0),
+    ),
+)
+
+GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, METRICS, IDLE, VOLUME, UPLOAD, IMPORT)

@@ -6,10 +6,16 @@ import json
 import subprocess
 import sys
 from functools import lru_cache
+from typing import Literal
 
 from benchmarks import data
 from benchmarks.model import Contender, Sample, Scale
 from benchmarks.servers import ROOT, Running, Server, environment, serve
+from benchmarks.uploads import fields_checksum, file_checksum
+
+UploadKind = Literal["file", "fields", "bytes"]
+UploadWork = Literal["large", "small", "whole", "bytes", "fields"]
+"""A file, one of a sixteenth, one of a thousandth as it comes and byte by byte, many fields."""
 
 _DEADLINE = 900.0
 
@@ -72,6 +78,38 @@ def volume(server: Server, *, many: bool, stall: float) -> Contender:
 
     name = f"volume {'many' if many else 'few'} {server}{' stalled' if stall else ''}"
     return Contender(name, run, max_rounds=2)
+
+
+def upload(app: str, server: Server, work: UploadWork) -> Contender:
+    """A form over HTTP: once to be checked byte for byte, then once more, in a fresh process, to be timed."""
+    kind: UploadKind = "fields" if work == "fields" else "bytes" if work == "bytes" else "file"
+    path = "/fields" if kind == "fields" else "/file"
+
+    def run(scale: Scale) -> Sample:
+        amount = _upload_amount(work, scale)
+        with serve(server, f"upload_{app}") as running:
+            sample = _run_module("benchmarks.clients.upload", running.port, f"{path}?check=1", kind, amount)
+            _checked(sample, amount, fields_checksum(amount) if kind == "fields" else file_checksum(amount))
+        with serve(server, f"upload_{app}") as running:
+            return _checked(_run_client("benchmarks.clients.upload", running, path, kind, amount), amount, 0)
+
+    return Contender(f"upload {work} {app} {server}", run, max_rounds=3 if work == "bytes" else 100)
+
+
+def _upload_amount(work: UploadWork, scale: Scale) -> int:
+    if work == "fields":
+        return scale.fields
+    return scale.upload if work == "large" else scale.upload // 16 if work == "small" else scale.upload // 1024
+
+
+def imports(name: str) -> Contender:
+    """A contender of `benchmarks.imports`."""
+
+    def run(scale: Scale) -> Sample:
+        sample = _run_module("benchmarks.imports", name, scale.rows)
+        return _checked(sample, scale.rows, _rows_checksum(scale.rows, "csv" if "csv" in name else "ndjson"))
+
+    return Contender(name, run)
 
 
 def _run_client(module: str, running: Running, *arguments: object) -> Sample:

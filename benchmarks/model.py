@@ -20,10 +20,22 @@ class Scale:
     idle_clients: int = 1_000
     few: int = 100_000
     many: int = 10_000_000
+    upload: int = 256 << 20
+    fields: int = 10_000
 
 
 FULL = Scale()
-QUICK = Scale(items=50_000, rows=20_000, clients=50, events=200, idle_clients=200, few=10_000, many=1_000_000)
+QUICK = Scale(
+    items=50_000,
+    rows=20_000,
+    clients=50,
+    events=200,
+    idle_clients=200,
+    few=10_000,
+    many=1_000_000,
+    upload=32 << 20,
+    fields=1_000,
+)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ _PACKAGES: Final = (
     "starlette",
     "sse-starlette",
     "janus",
+    "multipart",
+    "python-multipart",
     "reactivex",
     "msgspec",
 )
@@ -101,7 +103,8 @@ def heading(scale: Scale, rounds: int) -> str:
     """Return the sizes and the rounds in one sentence, for above the table."""
     return (
         f"{scale.items:,} items; {scale.rows:,} rows; {scale.clients:,} SSE clients, {scale.events:,} events each; "
-        f"{scale.idle_clients:,} idle clients; exports of {scale.few:,} and {scale.many:,} rows for memory. "
+        f"{scale.idle_clients:,} idle clients; exports of {scale.few:,} and {scale.many:,} rows for memory; uploads of "
+        f"{scale.upload >> 20} MiB, {scale.fields:,} fields, {scale.upload >> 10:,} single bytes. "
         f"Medians of {rounds} rounds (memory: fewer) on {os.cpu_count()} CPUs, Python {platform.python_version()}."
     )
 

@@ -55,10 +55,16 @@ class Dechunker:
         return payloads
 
 
-def connect(port: int, path: str, *, method: str = "GET") -> socket.socket:
-    """Open a connection to 127.0.0.1 and send one request that asks for the connection to be closed after it."""
+def open_socket(port: int) -> socket.socket:
+    """Open a connection to 127.0.0.1."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def connect(port: int, path: str, *, method: str = "GET") -> socket.socket:
+    """Open a connection to 127.0.0.1 and send one request that asks for the connection to be closed after it."""
+    connection = open_socket(port)
     request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     connection.sendall(request.encode())
     return connection
