@@ -164,6 +164,8 @@ class RxStream:
         hypercorn_fixes.forget(self.stop)
         while self._restore:
             self._restore.pop()()
+        if self.metrics is not None:
+            await asyncio.to_thread(self.metrics.last_report)
 
     def _chain(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
         """Calls `stop` on the loop at a signal, and then whatever handler stood there before."""

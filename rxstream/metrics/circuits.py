@@ -37,5 +37,5 @@ class CircuitCounter(CircuitBreakerListener):
     def report(self, breaker: CircuitBreaker) -> None:
         """Shows the state; on the thread that reports, since a storage may be elsewhere."""
         if (recorder := self._recorder()) is not None:
-            recorder.set(STATE, _VALUES[breaker.current_state], self._labels)
+            recorder.show(STATE, _VALUES[breaker.current_state], self._labels)
             recorder.count(REJECTIONS, 0, self._labels)

@@ -110,7 +110,7 @@ class StreamProbe:
         if not self.elements:
             self.first = self._clock() - self._began
         self.elements += 1
-        if isinstance(item, bytes):
+        if isinstance(item, (bytes, bytearray)):
             self.bytes += len(item)
 
     def completed(self) -> None:
@@ -167,8 +167,8 @@ class _Waits:
 
     def seconds(self) -> float:
         """The sum up to now; from any thread."""
-        since = self._since
-        return self._sum + (0.0 if since is None else self._clock() - since)
+        total, since = self._sum, self._since  # in this order: what resumes in between is missing, and not there twice
+        return total + (0.0 if since is None else self._clock() - since)
 
     def suspended(self) -> None:
         self._since = self._clock()

@@ -96,6 +96,14 @@ class StreamMetrics:
         if not self._recorder.flush():
             raise TimeoutError("the metrics' backend has been busy for five seconds")
 
+    def last_report(self) -> bool:
+        """Reports what is left, for the end of a server: waits for it, but no more than a second.
+
+        Returns:
+            Whether the backend took it in time.
+        """
+        return self._recorder.last_report()
+
     @property
     def can_render(self) -> bool:
         """Whether the backend can be scraped."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -188,6 +190,18 @@ async def test_the_streams_of_a_worker_that_is_killed_are_not_active_any_more(wo
         await workers.until(lambda now: now("stream_active", stream="feed") == count - lost)
         assert (await workers.scrape())("stream_elements_total", stream="feed") == count
     await workers.until(lambda now: now("stream_active", stream="feed") == 0)
+
+
+async def test_workers_that_stop_leave_all_that_they_counted(workers: Site, tmp_path: Path) -> None:
+    """The last report comes with the end of the server, and not up to a second before."""
+    await asyncio.gather(*(workers.client.get("/rows?count=10") for _ in range(20)))
+    workers.server.signal(signal.SIGTERM)
+    await workers.server.ended()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+    labels = {"stream": "rows", "format": "ndjson", "direction": "out"}
+    assert registry.get_sample_value("stream_elements_total", labels) == 200
+    assert registry.get_sample_value("stream_duration_seconds_count", {**labels, "outcome": "completed"}) == 20
 
 
 @pytest.mark.parametrize("workers", ["uvicorn-2"], indirect=True)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +22,10 @@ from rxstream import BufferConfig, StreamMetrics, from_async_iterable, to_async_
 from rxstream.buffer import Buffer
 from rxstream.metrics import METRICS, MetricsBackend, StreamProbe, recorder, with_metrics
 from rxstream.metrics.catalog import ELEMENTS
-from rxstream.metrics.recorder import INBOX, JOBS, MAX_NAMES, OTHER, VALUES
+from rxstream.metrics.recorder import JOBS
+from rxstream.metrics.sums import INBOX, MAX_NAMES, OTHER, VALUES
 from tests.rxstream.metered import Blocks, Kept, Raises
-from tests.rxstream.support import everything, numbers, until, until_now
+from tests.rxstream.support import DEADLINE, everything, numbers, until, until_now
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ async def test_a_backend_that_blocks_leaves_the_stream_untouched() -> None:
             await asyncio.wait_for(asyncio.wrap_future(metrics.rendering()), 0.05)
     finally:
         backend.released.set()
-    await until(lambda: not metrics._recorder._live)
+    await until(lambda: not metrics._recorder._sums._live)
 
 
 async def test_scrapes_of_a_backend_that_blocks_do_not_pile_up() -> None:
@@ -134,9 +139,9 @@ async def test_what_a_backend_that_blocks_does_not_take_is_bounded(kept: Kept) -
         for _ in range(VALUES + 5 * INBOX):
             brief(metrics)
         recorder = metrics._recorder
-        assert len(recorder._inbox) <= INBOX + 1
-        assert len(recorder._values) <= VALUES
-        assert len(recorder._counts) < 10
+        assert len(recorder._sums._inbox) <= INBOX + 1
+        assert len(recorder._sums._values) <= VALUES
+        assert len(recorder._sums._counts) < 10
     finally:
         backend.released.set()
 
@@ -333,11 +338,78 @@ def test_a_backend_that_cannot_be_scraped_says_so(metrics: StreamMetrics) -> Non
         metrics.render()
 
 
-def test_the_last_report_comes_at_the_end_of_the_process(kept: Kept, metrics: StreamMetrics) -> None:
-    """It waits for it, but not for long."""
+def test_the_last_report_is_waited_for(kept: Kept, metrics: StreamMetrics) -> None:
+    """At the end of a server, or of the process."""
+    brief(metrics)
+    assert metrics.last_report()
+    assert kept.outcomes("s") == {"cancelled": 1}
     brief(metrics)
     recorder._last_reports()
-    until_now(lambda: kept.outcomes("s") == {"cancelled": 1})
+    assert kept.outcomes("s") == {"cancelled": 2}
+
+
+def test_the_last_report_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that hangs does not hold the end of the process up."""
+    monkeypatch.setattr(recorder, "INTERVAL", 0.01)
+    backend = Blocks()
+    metrics = StreamMetrics(backend=backend)
+    brief(metrics)
+    until_now(backend.entered.is_set)
+    try:
+        brief(metrics)
+        assert not metrics.last_report()
+    finally:
+        backend.released.set()
+
+
+FORK = """
+import os, time
+from rxstream import StreamMetrics
+from tests.rxstream.metered import Kept
+
+kept = Kept()
+metrics = StreamMetrics(backend=kept)
+before = metrics.probe("s", "items", "internal").open()
+before.count(1)
+metrics.probe("s", "items", "internal").open().close()
+while metrics._recorder._thread is None or not kept.counters:
+    time.sleep(0.01)
+before.count(1)
+if os.fork() == 0:
+    kept.counters.clear()
+    kept.values.clear()
+    before.count(1)
+    before.close()
+    inside = metrics.probe("s", "items", "internal").open()
+    inside.count(1)
+    inside.completed()
+    inside.close()
+    assert metrics.last_report()
+    assert kept.outcomes("s") == {"completed": 1}, kept.values
+    assert kept.counter("stream_elements_total", "s") == 1, kept.counters
+    os._exit(0)
+assert os.wait()[1] == 0
+before.close()
+metrics.flush()
+assert kept.counter("stream_elements_total", "s") == 2, kept.counters
+"""
+
+
+def test_a_process_that_is_forked_off_counts_for_itself() -> None:
+    """What was open before is the other one's; the thread is there again."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])),
+        },
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def _is_backend(backend: MetricsBackend) -> MetricsBackend:
