@@ -13,6 +13,7 @@ import pytest
 
 from quart_adapter.testing import stream
 from rxstream.formats import ReceivedEvent, SSEDecoder
+from tests.docs.browser import tab
 from tests.docs.nginx import Nginx
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.running import DEADLINE, Runner
@@ -109,19 +110,14 @@ async def test_an_answer_goes_on_where_the_connection_broke(runner: Runner, clie
 
 async def test_the_page_shows_the_answer(runner: Runner, tool: Callable[[str], str]) -> None:
     """In a real browser."""
-    from playwright.async_api import async_playwright
-
     prepare(runner, "llm", 1)
     runner.run(files("llm", "static/index.html")[0])
     runner.shell.serve("hypercorn -w 0 app")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=tool("chromium"), args=["--no-sandbox"])
-        page = await browser.new_page()
+    async with tab(tool("chromium")) as page:
         await page.goto(f"http://{runner.shell.address}/static/index.html")
         await page.get_by_role("button").click()
-        await page.get_by_text("complete").wait_for(timeout=DEADLINE * 1000)
+        await page.get_by_text("complete").wait_for()
         assert await page.locator("#answer").text_content() == "1 2 3 4 5"
-        await browser.close()
 
 
 async def test_every_row_is_exported(runner: Runner, client: httpx.AsyncClient) -> None:

@@ -6,11 +6,13 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tests.docs.browser import tab
 from tests.docs.pages import ROOT
 
 MODULES = [
@@ -72,3 +74,17 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
         public = importlib.import_module(name).__all__
         missing = [public for public in public if f'id="{name}.{public}"' not in anchors]
         assert missing in ([], ["operators"]), name  # which has a page of its own
+
+
+async def test_a_browser_reads_it_from_the_folder(site: Path, tool: Callable[[str], str]) -> None:
+    """No server: pages open without an error or a request to anyone, diagrams are there, and the search finds."""
+    asked: list[str] = []
+    async with tab(tool("chromium"), dark=True) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index", "strategies", "demand", "howto/workers", "api/rxstream"):
+            await page.goto(f"{site.as_uri()}/{name}.html", wait_until="load")
+            assert await page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)"), name
+        await page.get_by_placeholder("Search").fill("to_async_iterable")
+        await page.locator(".md-search-result__item").first.wait_for()
+    assert asked
+    assert [address for address in asked if not address.startswith(("file:", "data:", "blob:"))] == []
