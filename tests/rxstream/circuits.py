@@ -63,9 +63,13 @@ class Origin:
         finally:
             self.cleaned += 1
 
+    def pipe(self, *operators: Any) -> Observable[Any]:
+        """The source below operators."""
+        return from_async_iterable(self).pipe(*operators)
+
     def through(self, circuit: Any, **options: Any) -> Observable[Any]:
         """The source behind a circuit."""
-        return from_async_iterable(self).pipe(with_circuit(circuit, **options))
+        return self.pipe(with_circuit(circuit, **options))
 
 
 async def outcome(source: Observable[Any], strategy: str = "suspend") -> list[Any]:
@@ -107,3 +111,22 @@ class Listener(pybreaker.CircuitBreakerListener):
 
     def rejected(self, cb: Any) -> None:
         self._note("rejected")
+
+
+class Lag:
+    """Watches how long the event loop stands still at most."""
+
+    async def __aenter__(self) -> Lag:
+        self.most = 0.0
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            then = loop.time()
+            await asyncio.sleep(0.002)
+            self.most = max(self.most, loop.time() - then)

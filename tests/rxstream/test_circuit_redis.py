@@ -22,7 +22,7 @@ from rxstream import for_each, from_async_iterable, to_async_iterable
 from rxstream.circuit import guard
 from rxstream.circuit.guard import CircuitOpenError
 from rxstream.operators import with_circuit
-from tests.rxstream.circuits import Listener, Origin, breaker, outcome, probes, running
+from tests.rxstream.circuits import Lag, Listener, Origin, breaker, outcome, probes, running
 from tests.rxstream.support import STRATEGIES, Recorder, first, until, until_now
 from tests.servers.redis import RedisServer
 
@@ -31,25 +31,6 @@ def shared(server: RedisServer, *, socket_timeout: float = 20, **settings: Any) 
     """A breaker of a process, over a connection of its own."""
     client = server.client(socket_timeout=socket_timeout, retry=Retry(NoBackoff(), 0))
     return breaker(state_storage=pybreaker.CircuitRedisStorage("closed", client, "stock"), name="stock", **settings)
-
-
-class Lag:
-    """Watches how long the event loop stands still at most."""
-
-    async def __aenter__(self) -> Lag:
-        self.most = 0.0
-        self._task = asyncio.create_task(self._watch())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            then = loop.time()
-            await asyncio.sleep(0.002)
-            self.most = max(self.most, loop.time() - then)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
