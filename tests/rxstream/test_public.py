@@ -50,6 +50,10 @@ def test_options_are_keyword_only() -> None:
         (rxstream.from_async_iterable, ["source"]),
         (operators.with_buffer, ["buffer"]),
         (operators.map_async, ["fn"]),
+        (operators.with_circuit, ["circuit"]),
+        (operators.with_progress, ["name"]),
+        (rxstream.circuits.get, ["name"]),
+        (rxstream.progress_events, []),
     ]
     for function, positional in expected:
         parameters = inspect.signature(function).parameters.values()
@@ -65,6 +69,10 @@ def test_public_functions_have_examples() -> None:
         rxstream.from_async_iterable,
         operators.with_buffer,
         operators.map_async,
+        operators.with_circuit,
+        operators.with_progress,
+        rxstream.circuits.get,
+        rxstream.progress_events,
     ):
         examples = doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")
         assert examples, function.__name__

@@ -51,6 +51,10 @@ RxStream(body=256)  # finds: arg-type
 RxStream(metrics="prometheus")  # finds: arg-type
 StreamMetrics(backend=Gauges())  # finds: arg-type
 operators.with_metrics(7)  # finds: arg-type
+operators.with_circuit(7)  # finds: arg-type
+operators.with_circuit("prices", on_open="stop")  # finds: arg-type
+operators.with_progress("prices", on_progress=7)  # finds: arg-type
+operators.with_progress("prices", 100)  # finds: call-arg, misc
 BodyLimits(buffer="64k")  # finds: arg-type
 MultipartLimits().parts = 7  # finds: misc
 

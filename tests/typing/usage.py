@@ -8,6 +8,7 @@ from typing import assert_type
 
 import reactivex
 from prometheus_client import CollectorRegistry
+from pybreaker import CircuitBreaker
 from quart import Quart, Response, request
 from reactivex import Observable
 from reactivex import operators as rx
@@ -35,6 +36,7 @@ from rxstream import (
     BufferStatistics,
     DecodeError,
     EncodeError,
+    Progress,
     RxStreamError,
     ServerSentEvent,
     StreamMetrics,
@@ -43,6 +45,7 @@ from rxstream import (
     from_async_iterable,
     from_file,
     operators,
+    progress_events,
     to_async_iterable,
     virtual,
 )
@@ -71,10 +74,29 @@ async def look_up(price: Price) -> str:
     return price.name
 
 
+def draw(progress: Progress) -> None:
+    assert_type(progress.percent, float | None)
+
+
 async def in_a_notebook() -> None:
     source = from_async_iterable(prices)
     assert_type(source, Observable[Price])
     assert_type(source.pipe(operators.with_metrics("prices")), Observable[Price])
+
+    feed = progress_events(event="status")
+    counted = source.pipe(operators.with_progress("prices", total=9, every=0.5, on_progress=feed))
+    assert_type(counted, Observable[Price])
+    drawn = operators.with_progress("prices", unit="bytes", on_progress=draw, bar=True)
+    assert_type(source.pipe(drawn), Observable[Price])
+    assert_type(from_async_iterable(feed), Observable[ServerSentEvent])
+    assert_type(feed.latest, Progress | None)
+
+    breaker = circuits.get("prices", fail_max=3, reset_timeout=10, exclude=[KeyError, lambda error: error.args == ()])
+    assert_type(breaker, CircuitBreaker)
+    assert_type(source.pipe(operators.with_circuit(breaker, idle_timeout=5)), Observable[Price])
+    guarded = operators.with_circuit("prices", on_open="continue", half_open_permits=2, healthy_after=30)
+    assert_type(source.pipe(guarded), Observable[Price])
+    assert_type([circuit.name for circuit in circuits], list[str | None])
     assert_type(from_async_iterable(prices()), Observable[Price])
     assert_type(from_file("prices.bin", chunk_size=4096), Observable[bytes])
 
