@@ -15,6 +15,10 @@ from tests.servers import Server
 from tests.servers.redis import RedisServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="take the pictures in docs/images anew")
+
+
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[..., Server]]:
     """Starts a server, or hands out the one that runs already with the same arguments; all end with the run."""

@@ -20,7 +20,7 @@ from uuid import uuid4
 import aiosqlite
 
 from .formats import Imported, as_values
-from .store import COLUMN_TYPES, COLUMNS, Row, read_only, read_rows
+from .store import COLUMN_TYPES, COLUMNS, Row, evenly, read_only, read_rows
 
 WHOLE, UNFINISHED = ".sqlite3", ".unfinished"
 # Without a key: `id` is what the file said, `rowid` the place in it.
@@ -31,11 +31,6 @@ CREATE TABLE about (name TEXT NOT NULL, imported TEXT NOT NULL, samples INTEGER 
 """
 INSERT = f"INSERT INTO samples ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM samples ORDER BY rowid"
-# Every n-th sample, by its place: nothing else is read.
-SELECT_SOME = f"""
-WITH RECURSIVE places(place) AS (SELECT 1 UNION ALL SELECT place + ? FROM places WHERE place + ? <= ?)
-SELECT {", ".join(COLUMNS)} FROM places JOIN samples ON samples.rowid = place
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +93,9 @@ class Archive:
             history: Which one.
             at_most: No more than so many, evenly chosen.
         """
-        query, values = SELECT, list[int]()
-        if at_most is not None:
-            step = -(-history.samples // at_most)
-            query, values = SELECT_SOME, [step, step, history.samples]
-        async with aclosing(read_rows(read_only(self._path(history)), query, values)) as rows:
+        address = read_only(self._path(history))
+        chosen = read_rows(address, SELECT, ()) if at_most is None else evenly(address, 1, history.samples, at_most)
+        async with aclosing(chosen) as rows:
             async for row in rows:
                 yield row
 

@@ -31,6 +31,10 @@ def histories(service: Service) -> Blueprint:
     async def history(kind: Kind) -> Response:
         return await exported(service.store.rows(), "history", kind)
 
+    @routes.get("/samples")
+    async def samples() -> Response:
+        return await some(service.store.some_rows(DRAWN))
+
     @routes.get("/database")
     async def database() -> Response:
         copy = await service.store.copy()
@@ -61,8 +65,7 @@ def histories(service: Service) -> Blueprint:
 
     @routes.get("/imports/<id>/samples")
     async def some_samples(id: str) -> Response:
-        rows = service.archive.rows(await find(id), at_most=DRAWN)
-        return await export(rows, filename="samples.json", serialize=with_lists)
+        return await some(service.archive.rows(await find(id), at_most=DRAWN))
 
     return routes
 
@@ -72,6 +75,11 @@ async def exported(rows: AsyncGenerator[Row, None], name: str, kind: Kind) -> Re
     if kind == "csv":
         return await export(rows, filename=f"{name}.csv", format=kind, columns=COLUMNS)
     return await export(rows, filename=f"{name}.{kind}", format=kind, serialize=with_lists)
+
+
+async def some(rows: AsyncGenerator[Row, None]) -> Response:
+    """A few samples, to be drawn."""
+    return await export(rows, filename="samples.json", serialize=with_lists)
 
 
 async def read(file: BinaryIO) -> AsyncGenerator[bytes, None]:

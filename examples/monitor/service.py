@@ -117,7 +117,8 @@ async def sample(probe: Probe, store: Store, feed: Subject[Row], *, interval: fl
     clock = asyncio.get_running_loop().time
     due = clock()
     while True:
-        due = max(due + interval, clock())
+        # After one that was late, not at once: over too short a time, the kernel's counters say nothing.
+        due = max(due + interval, clock() + interval / 2)
         await asyncio.sleep(due - clock())
         try:
             row = await store.append(await asyncio.to_thread(probe.read))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +22,7 @@ from .sampler import Sample
 
 # A sample as the table holds it: the columns by name, `at` in ISO 8601, JSON_COLUMNS as text.
 Row = dict[str, Any]
+Values = Sequence[int] | Mapping[str, int]
 
 COLUMNS = ("id", *(field.name for field in fields(Sample)))
 # SQLite has no lists.
@@ -48,6 +49,11 @@ SCHEMA = f"CREATE TABLE IF NOT EXISTS samples (id INTEGER PRIMARY KEY AUTOINCREM
 
 INSERT = f"INSERT INTO samples ({', '.join(COLUMNS[1:])}) VALUES (:{', :'.join(COLUMNS[1:])})"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM samples WHERE id > ? ORDER BY id"
+# Every n-th row, by its number: nothing else is read.
+SELECT_SOME = f"""
+WITH RECURSIVE places(place) AS (SELECT :first UNION ALL SELECT place + :step FROM places WHERE place + :step <= :last)
+SELECT {", ".join(COLUMNS)} FROM places JOIN samples ON samples.rowid = place ORDER BY place
+"""
 SELECT_LAST = f"SELECT * FROM ({SELECT} DESC LIMIT ?) ORDER BY id"
 
 
@@ -106,6 +112,14 @@ class Store:
             async for row in rows:
                 yield row
 
+    async def some_rows(self, at_most: int) -> AsyncGenerator[Row, None]:
+        """No more than so many samples, evenly chosen from all that are kept."""
+        async with aclosing(self.rows()) as rows:
+            first = await anext(rows, {"id": 1})
+        async with aclosing(evenly(self._address, first["id"], await self.last_id(), at_most)) as some:
+            async for row in some:
+                yield row
+
     async def last_id(self) -> int:
         """The id of the newest sample, 0 when there is none."""
         async with aclosing(self.rows(last=1)) as rows:
@@ -127,7 +141,13 @@ def read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
-async def read_rows(address: str, query: str, values: Iterable[int]) -> AsyncGenerator[Row, None]:
+def evenly(address: str, first: int, last: int, at_most: int) -> AsyncGenerator[Row, None]:
+    """Rows from the first to the last number, every n-th, so that they are no more than so many."""
+    step = max(1, -(-(last - first + 1) // at_most))
+    return read_rows(address, SELECT_SOME, {"first": first, "step": step, "last": last})
+
+
+async def read_rows(address: str, query: str, values: Values) -> AsyncGenerator[Row, None]:
     """Rows of all COLUMNS, straight from a cursor of a connection of their own."""
     async with aiosqlite.connect(address, uri=True) as reader, reader.execute(query, values) as cursor:
         while batch := await cursor.fetchmany(ROWS_A_FETCH):

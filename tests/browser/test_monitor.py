@@ -71,6 +71,19 @@ async def test_the_page_shows_the_machine(monitor: Monitor, chromium: Browser, s
     assert (hosts, complaints) == ({monitor.url.split("/")[2]}, [])
 
 
+async def test_all_that_is_kept_can_be_shown(monitor: Monitor, page: Page) -> None:
+    """More than the latest samples, thinned by the monitor, and back again."""
+    await exported(monitor, 320)
+    await page.goto(monitor.url)
+    await expect(page.locator("#cpu")).to_have_attribute("aria-label", re.compile("Chart of 300 samples"))
+    await page.get_by_text("all that is kept").click()
+    await expect(page.locator("#cpu")).to_have_attribute(
+        "aria-label", re.compile(r"Chart of (3[2-9]|[4-6]\d)\d samples")
+    )
+    await page.get_by_text("latest").click()
+    await expect(page.locator("#cpu")).to_have_attribute("aria-label", re.compile("Chart of 300 samples"))
+
+
 async def test_it_can_be_used_from_the_keyboard(monitor: Monitor, page: Page) -> None:
     """Tab reaches everything and shows where it is; the arrow keys read a chart; each control has a name."""
     await page.goto(monitor.url)

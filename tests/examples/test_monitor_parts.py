@@ -71,6 +71,17 @@ async def test_rows_can_be_asked_for_in_part(store: Store, sample: Sample) -> No
     assert await store.last_id() == 6
 
 
+async def test_all_that_is_kept_can_be_seen_in_a_few(tmp_path: Path, sample: Sample) -> None:
+    """Evenly chosen from what pruning has left, the oldest first, and never more than asked for."""
+    store = await Store.open(tmp_path / "samples.sqlite3", keep=10)
+    assert await ids(store.some_rows(5)) == []
+    for _ in range(25):
+        await store.append(sample)
+    assert await ids(store.some_rows(4)) == [16, 19, 22, 25]
+    assert await ids(store.some_rows(100)) == list(range(16, 26))
+    await store.close()
+
+
 async def test_a_row_is_the_same_live_and_from_the_history(store: Store, sample: Sample) -> None:
     """What is streamed when it happens and what is read later are equal."""
     live = await store.append(sample)

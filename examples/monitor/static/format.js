@@ -27,3 +27,4 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 export const atClock = (time) => clock.format(time);
 export const atDay = (time) => day.format(time);
+export const fromTo = (first, last) => day.formatRange(first, last);

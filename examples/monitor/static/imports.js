@@ -1,6 +1,6 @@
 // Files of samples on their way in, and the histories that came of them.
 
-import { atDay, bytes, count, duration } from "./format.js";
+import { bytes, count, duration, fromTo } from "./format.js";
 import { showHistory } from "./machine.js";
 import { element, make, write } from "./page.js";
 
@@ -104,8 +104,7 @@ export async function listHistories() {
 }
 
 function listed(history) {
-  const from = atDay(Date.parse(history.first));
-  const to = atDay(Date.parse(history.last));
+  const when = fromTo(Date.parse(history.first), Date.parse(history.last));
   const show = button("Show", `Show ${history.name} in the charts`, async () => {
     const answer = await fetch(`/imports/${history.id}/samples`);
     showHistory(history, await answer.json());
@@ -125,7 +124,7 @@ function listed(history) {
     "li",
     {},
     make("strong", { textContent: history.name }),
-    make("span", { className: "faint", textContent: `${count(history.samples)} samples, ${from} to ${to}` }),
+    make("span", { className: "faint", textContent: `${count(history.samples)} samples, ${when}` }),
     make("span", { className: "actions" }, show, ...links, remove),
   );
 }

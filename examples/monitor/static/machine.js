@@ -1,12 +1,13 @@
 // The charts of the machine, and the table of its processes: of what is live, or of a history that was imported.
 
 import { Chart, nearest } from "./chart.js";
-import { atClock, atDay, bytes, duration, percent, rate } from "./format.js";
+import { atClock, atDay, bytes, duration, fromTo, percent, rate } from "./format.js";
 import { element, make, rows, write } from "./page.js";
 
 const SHOWN = 300;
 const live = [];
-let imported = null; // { samples, ... } while a history is shown
+let kept = null; // some of all samples that are kept, while those are shown
+let imported = null; // { samples } while a history is shown
 let cursor = null;
 
 const pick = (name) => (all) => all.map((sample) => sample[name]);
@@ -38,7 +39,7 @@ const twoLines = (first, second) => (all) => [
 ];
 const topOf = (first, second) => (all) => roundUp(Math.max(0, ...known(pick(first)(all), pick(second)(all))));
 
-const shown = () => imported?.samples ?? live;
+const shown = () => imported?.samples ?? (kept && live.length ? [...kept, live.at(-1)] : live);
 const ends = (all) =>
   imported
     ? [atDay(all[0].time), atDay(all.at(-1).time)]
@@ -114,6 +115,7 @@ function show() {
     element("processes"),
     now.processes.map((process) => [process.name, process.pid, percent(process.cpu_percent), bytes(process.memory)]),
   );
+  document.title = `${percent(live.at(-1)?.cpu_percent ?? 0)} · Monitor`;
   write(element("moment"), cursor === null ? "" : imported ? atDay(cursor) : atClock(cursor));
   for (const each of Object.values(charts)) each.draw(all, cursor);
 }
@@ -145,9 +147,28 @@ export function showHistory(history, samples) {
   element("imported-shown").hidden = !imported;
   if (imported) {
     const part = samples.length < history.samples ? `${samples.length} of its ${history.samples} samples` : `its ${samples.length} samples`;
-    write(element("imported-name"), `This is ${history.name}: ${part}, from ${atDay(Date.parse(history.first))} to ${atDay(Date.parse(history.last))}.`);
+    write(element("imported-name"), `This is ${history.name}: ${part}, ${fromTo(Date.parse(history.first), Date.parse(history.last))}.`);
   }
   drawSoon();
+}
+
+// All that is kept, thinned by the monitor to what can be drawn.
+const KEPT_EVERY = 15_000; // milliseconds
+async function fetchKept() {
+  if (!element("range-kept").checked) return;
+  const answer = await fetch("/samples");
+  if (!answer.ok || !element("range-kept").checked) return;
+  kept = (await answer.json()).map(timed);
+  drawSoon();
+}
+setInterval(fetchKept, KEPT_EVERY);
+for (const choice of document.getElementsByName("range")) {
+  choice.addEventListener("change", () => {
+    kept = null;
+    cursor = null;
+    fetchKept();
+    drawSoon();
+  });
 }
 
 element("live-again").addEventListener("click", () => {
