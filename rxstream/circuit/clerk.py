@@ -54,11 +54,12 @@ class Clerk:
         """Has an errand run after all that wait; without one, has somebody look around from here on."""
         with self._changed:
             if errand is not None:
-                if len(self._errands) >= BACKLOG:
+                full = len(self._errands) >= BACKLOG
+                if full:
                     self._errands.popleft()
                     if not self._dropping:
                         logger.warning("a circuit's storage does not answer: some streams are not counted")
-                self._dropping = len(self._errands) >= BACKLOG - 1
+                self._dropping = full
                 self._errands.append(errand)
             self._awake()
 
