@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.docs.commands import free_port, wait_until_open
+from tests.docs.commands import free_port
+from tests.docs.redis import redis_server
 from tests.docs.running import Runner
 from tests.servers import Server
 
@@ -38,13 +38,10 @@ def services(request: pytest.FixtureRequest, start_server: Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def redis_port(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A Redis of our own, which keeps nothing."""
+    """The port of a Redis of our own."""
     port = free_port()
-    command = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL) as process:
-        wait_until_open(process, ("127.0.0.1", port))
+    with redis_server(tool("redis-server"), port, tmp_path_factory.mktemp("redis")):
         yield port
-        process.terminate()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +16,10 @@ import pytest
 from quart_adapter.testing import stream
 from rxstream.formats import ReceivedEvent, SSEDecoder
 from tests.docs.browser import tab
+from tests.docs.commands import free_port
 from tests.docs.nginx import Nginx
 from tests.docs.pages import ROOT, Block, blocks
+from tests.docs.redis import redis_server
 from tests.docs.running import DEADLINE, Runner
 
 HOWTO = ROOT / "docs" / "howto"
@@ -88,6 +92,16 @@ async def test_a_model_that_fails_is_not_a_complete_answer(runner: Runner) -> No
     async with stream(app.test_client(), "/answers", method="POST", headers=headers, body=body) as reader:
         kinds = [event.event for event in await reader.events()]
     assert kinds == ["message", "message", "error"]
+
+
+async def test_a_reader_who_leaves_stops_the_model(runner: Runner, client: httpx.AsyncClient) -> None:
+    """Nobody pays for a million tokens that nobody reads."""
+    address = serve(runner, "llm")
+    answering = runner.shell.environment["MODEL_URL"].removesuffix("/v1/chat/completions") + "/answering"
+    async with client.stream("POST", f"{address}/answers", json={"question": "Count to 1000000"}) as answer:
+        await anext(events(answer))
+        assert (await client.get(answering)).json() == {"answers": 1}
+    await until(client, answering, lambda answer: answer.json() == {"answers": 0})
 
 
 async def test_an_answer_goes_on_where_the_connection_broke(runner: Runner, client: httpx.AsyncClient) -> None:
@@ -254,3 +268,27 @@ async def test_an_id_that_is_none_is_refused(runner: Runner, client: httpx.Async
     """With a status, not with a stream that fails."""
     address = serve(runner, "workers")
     assert (await client.get(f"{address}/news", headers={"Last-Event-ID": "no id"})).status_code == 400
+
+
+async def test_the_feed_outlives_redis(
+    runner: Runner, client: httpx.AsyncClient, tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A client stays connected while it is started again, and goes on."""
+    port = free_port()
+    redis = partial(redis_server, tool("redis-server"), port, tmp_path)
+    with redis():
+        serve(runner, "workers")
+        runner.shell.environment["REDIS_URL"] = f"redis://127.0.0.1:{port}"
+        runner.shell.serve("hypercorn -w 0 app")
+        address = f"http://{runner.shell.address}/news"
+        opened = client.stream("GET", address)
+        received = events(await opened.__aenter__())
+        await client.post(address, json="before")
+        assert (await anext(received)).data == '"before"'
+    assert (await client.post(address, json="lost")).status_code == 500
+    with redis():
+        async with asyncio.timeout(DEADLINE):
+            while (await client.post(address, json="after")).status_code != 201:
+                pass
+            assert (await anext(received)).data == '"after"'
+        await opened.__aexit__(None, None, None)

@@ -16,6 +16,7 @@ README = ROOT / "README.md"
 DIAGRAMS = ROOT / "docs" / "diagrams"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_each_block_runs(page: Path, runner: Runner) -> None:
     """Programs, commands and configurations; routes are requested."""

@@ -21,7 +21,7 @@ async def put(key: str) -> tuple[str, int, dict[str, str]]:
     """An object, or a part of one."""
     if request.content_length is None:
         abort(411)
-    content: bytes = await request.get_data()
+    content = await _content()
     if (upload := request.args.get("uploadId")) is None:
         objects[key] = content
     else:
@@ -37,7 +37,7 @@ async def post(key: str) -> Response:
         uploads[name] = {}
         return Response(f'<Result xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><UploadId>{name}</UploadId></Result>')
     parts = uploads.pop(request.args["uploadId"])
-    asked = ElementTree.fromstring((await request.get_data()).decode())
+    asked = ElementTree.fromstring(await _content())
     chosen = [(int(part.findtext("PartNumber", "")), part.findtext("ETag")) for part in asked]
     assert chosen == [(number, _tag(content)) for number, content in sorted(parts.items())]
     assert all(len(content) >= 5 << 20 for _, content in sorted(parts.items())[:-1]), "a part is too small"
@@ -62,6 +62,12 @@ async def get(key: str) -> Any:
 async def still_open() -> list[str]:
     """The uploads in parts that are neither complete nor abandoned."""
     return list(uploads)
+
+
+async def _content() -> bytes:
+    content = await request.get_data()
+    assert isinstance(content, bytes)
+    return content
 
 
 def _tag(content: bytes) -> str:
