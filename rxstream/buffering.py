@@ -18,8 +18,7 @@ from rxstream.boundary import Boundary
 from rxstream.buffer_config import BufferConfig, BufferLike, Strategy, resolve_buffer
 from rxstream.demand import DemandScheduler, as_action
 from rxstream.loops import call_soon
-from rxstream.sinks import AsyncBoundary, AsyncStream
-from rxstream.sources import from_async_iterable
+from rxstream.sinks import through_buffer
 from rxstream.worker import Worker
 
 __all__ = ["with_buffer"]
@@ -70,12 +69,11 @@ def with_buffer(
         )
 
     def operator(source: Observable[T]) -> Observable[T]:
-        def stream() -> AsyncStream[T]:
-            return AsyncStream(AsyncBoundary(source, config, on_dropped))
+        amid_a_pipe = through_buffer(source, config, on_dropped)
 
         def subscribe(observer: abc.ObserverBase[T], outer: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             if scheduler is None and isinstance(outer, DemandScheduler) and outer.loop is not None:
-                return from_async_iterable(stream).subscribe(observer, scheduler=outer)
+                return amid_a_pipe.subscribe(observer, scheduler=outer)
             return _Drain(source, config, on_dropped, observer).start(scheduler or outer)
 
         return Observable(subscribe)

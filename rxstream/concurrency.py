@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -13,8 +13,7 @@ from reactivex import Observable
 
 from rxstream import loops
 from rxstream.buffer_config import BufferConfig, BufferLike
-from rxstream.sinks import AsyncBoundary, AsyncStream, to_async_iterable
-from rxstream.sources import from_async_iterable
+from rxstream.sinks import through_buffer, to_async_iterable
 
 __all__ = ["for_each", "map_async"]
 
@@ -51,11 +50,7 @@ def map_async(
     config = BufferConfig(max_concurrent, "suspend")
 
     def operator(source: Observable[T]) -> Observable[R]:
-        def results() -> AsyncIterator[R]:
-            items: AsyncStream[T] = AsyncStream(AsyncBoundary(source, config))
-            return bounded_map(items, fn, max_concurrent, ordered)
-
-        return from_async_iterable(results)
+        return through_buffer(source, config, iterate=lambda items: bounded_map(items, fn, max_concurrent, ordered))
 
     return operator
 

@@ -222,8 +222,10 @@ def _operator(make: Callable[[], Decoder[T]]) -> ItemsOperator[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             if _waits(scheduler):
                 # The source may push on the event loop, where the items of a chunk cannot wait inside of `on_next`.
-                moving = from_async_iterable(partial(_moving, source, make(), observer, scheduler))
-                return moving.subscribe(None, observer.on_error, observer.on_completed, scheduler=scheduler)
+                opening = Disposable(scheduler.defer())
+                moving = from_async_iterable(partial(_moving, source, make(), observer, scheduler, opening.dispose))
+                end = moving.subscribe(None, observer.on_error, observer.on_completed, scheduler=scheduler)
+                return CompositeDisposable(end, opening)
             return _Pushing(observer, make()).subscribe(source, scheduler)
 
         return _Decoded(subscribe)
@@ -253,7 +255,11 @@ class _Decoded(Observable[T]):
 
 
 async def _moving(
-    source: Observable[bytes], decoder: Decoder[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler
+    source: Observable[bytes],
+    decoder: Decoder[T],
+    observer: abc.ObserverBase[T],
+    scheduler: DemandScheduler,
+    when_open: Callable[[], object],
 ) -> AsyncGenerator[None, None]:
     """Pulls chunks, each when the items of the one before it are through, and pushes items where there is room.
 
@@ -261,7 +267,7 @@ async def _moving(
     """
     on_next = observer.on_next
     push = partial(_fill, observer) if isinstance(observer, Boundary) else partial(_push, observer)
-    async with AsyncStream(AsyncBoundary(source, AHEAD)) as chunks:
+    async with AsyncStream(AsyncBoundary(source, AHEAD, when_open=when_open)) as chunks:
         async for chunk in chunks:
             for piece in _pieces(chunk):
                 await push(scheduler, decoder.decode(piece))

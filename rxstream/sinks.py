@@ -8,12 +8,15 @@ from itertools import islice
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-from reactivex import Observable
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable
 
-from rxstream.boundary import Boundary
+from rxstream.boundary import Boundary, Source
 from rxstream.buffer import BufferStatistics
 from rxstream.buffer_config import BufferConfig, BufferLike, resolve_buffer
+from rxstream.demand import DemandScheduler
 from rxstream.loops import call_on
+from rxstream.sources import from_async_iterable
 
 __all__ = ["AsyncBoundary", "AsyncStream", "to_async_iterable"]
 
@@ -24,14 +27,23 @@ class AsyncBoundary(Boundary[T]):
     """A boundary that one task of one event loop pulls from, a batch at a time.
 
     The lean engine below `AsyncStream` and HTTP bodies: every subscription on every connection is one of these.
+
+    Args:
+        source, config, on_dropped: As for a `Boundary`.
+        when_open: Is called once it has subscribed to its source.
     """
 
-    __slots__ = ("_getters", "_items", "_loop", "_room", "_subscribed")
+    __slots__ = ("_getters", "_items", "_loop", "_room", "_subscribed", "_when_open")
 
     def __init__(
-        self, source: Observable[T], config: BufferConfig, on_dropped: Callable[[T], object] | None = None
+        self,
+        source: Observable[T],
+        config: BufferConfig,
+        on_dropped: Callable[[T], object] | None = None,
+        when_open: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(source, config, on_dropped)
+        self._when_open = when_open
         self._room = self.buffer.room
         self._items = self.buffer.items
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,6 +81,8 @@ class AsyncBoundary(Boundary[T]):
             self.connect(self._loop)
         while not (self._opened or self.ended or self.buffer):
             await self._wait(opening=True)
+        if self._when_open is not None:
+            self._when_open()
 
     @property
     def _opened(self) -> bool:
@@ -269,6 +283,28 @@ async def _batches(boundary: AsyncBoundary[T]) -> AsyncGenerator[list[T], None]:
             yield batch
     finally:
         await boundary.aclose()
+
+
+def through_buffer(
+    source: Observable[T],
+    config: BufferConfig,
+    on_dropped: Callable[[T], object] | None = None,
+    iterate: Callable[[AsyncStream[T]], AsyncIterator[Any]] = aiter,
+) -> Source[Any]:
+    """What an async iterator makes of a stream, as a source: for operators that are consumers amid a pipe.
+
+    They subscribe to `source` in a turn of the loop of their own. The boundary below opens only then, so that whoever
+    has entered a stream misses nothing of a hot source behind such an operator.
+    """
+
+    def subscribe(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        opening = Disposable(scheduler.defer() if isinstance(scheduler, DemandScheduler) else None)
+        items = from_async_iterable(
+            lambda: iterate(AsyncStream(AsyncBoundary(source, config, on_dropped, opening.dispose)))
+        )
+        return CompositeDisposable(items.subscribe(observer, scheduler=scheduler), opening)
+
+    return Source(subscribe)
 
 
 def to_async_iterable(

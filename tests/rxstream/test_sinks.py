@@ -16,6 +16,9 @@ from reactivex import operators as ops
 from reactivex.subject import Subject
 
 from rxstream.buffer_config import BufferConfig
+from rxstream.buffering import with_buffer
+from rxstream.concurrency import map_async
+from rxstream.decoding import decode_ndjson
 from rxstream.sinks import AsyncBoundary, to_async_iterable
 from rxstream.sources import from_async_iterable
 from tests.rxstream.support import DEADLINE, STRATEGIES, Counted, everything, first, numbers, stream_config, until
@@ -54,6 +57,42 @@ async def test_entering_the_block_subscribes() -> None:
         async with to_async_iterable(subject, stream_config(2, strategy)) as items:
             subject.on_next(1)
             assert await first(items, 1) == [1]
+
+
+async def passed(item: Any) -> Any:
+    """An async function that is done at once."""
+    return item
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "operator",
+    [
+        map_async(passed, max_concurrent=8),
+        with_buffer(capacity=8),
+        with_buffer(capacity=8, strategy="sliding"),
+        rx.compose(with_buffer(capacity=8), ops.map(bytes), map_async(passed, max_concurrent=8)),
+        decode_ndjson(),
+    ],
+)
+async def test_nor_behind_an_operator_that_subscribes_by_itself(operator: Any, strategy: str) -> None:
+    """Nor where an operator of ours stands between: the block is entered once it has subscribed, too."""
+    subject: Subject[bytes] = Subject()
+    async with (
+        asyncio.timeout(DEADLINE),
+        to_async_iterable(subject.pipe(operator), stream_config(8, strategy)) as items,
+    ):
+        for _ in range(3):
+            subject.on_next(b"1\n")
+        subject.on_completed()
+        assert len([item async for item in items]) == 3
+
+
+async def test_an_operator_that_is_left_before_it_has_subscribed_holds_nobody_up() -> None:
+    """The block is entered although the inner stream, which was given up at once, never opened."""
+    both = rx.of(1, 2).pipe(ops.map(lambda n: rx.never().pipe(with_buffer(capacity=n))), ops.switch_latest())
+    async with asyncio.timeout(DEADLINE), to_async_iterable(both):
+        pass
 
 
 async def test_opening_is_noticed_without_an_item() -> None:
