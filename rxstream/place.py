@@ -19,7 +19,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxstream.demand import DemandScheduler, as_action
 from rxstream.loops import LoopTimer
-from rxstream.machine import machine_of
+from rxstream.machine import REAL, machine_of
 from rxstream.worker import Worker
 
 __all__ = ["Place"]
@@ -36,9 +36,11 @@ class Place:
 
     Attributes:
         now: Seconds of a clock that a change of the wall clock does not move.
+        virtual: The scheduler of a virtual time, if that is the subscription's.
+        simulated: Whether time is not that of this machine: then nothing of it may be waited for.
     """
 
-    __slots__ = ("_context", "_scheduler", "_worker", "demand", "loop", "now", "virtual")
+    __slots__ = ("_context", "_scheduler", "_worker", "demand", "loop", "now", "simulated", "virtual")
 
     def __init__(self, scheduler: abc.SchedulerBase | None) -> None:
         self._scheduler = scheduler
@@ -49,6 +51,7 @@ class Place:
         base = scheduler if self.demand is None else self.demand.base
         self.virtual = base if isinstance(base, VirtualTimeScheduler) else None
         self.now: Callable[[], float] = time.monotonic if self.loop is None else self.loop.time
+        self.simulated = self.virtual is not None or machine_of(self.loop) is not REAL
         if self.virtual is not None:
             self.now = partial(_virtual_now, self.virtual)
 

@@ -71,7 +71,7 @@ class CountedStream(Generic[T]):
         self._began = self._last = place.now()
         self._every = max(DRAW, options.every or 0.0) if options.bar else options.every
         self._due: float = 1 if self._every else options.log_interval or inf  # the count at which to look at it
-        self._outlets = self._open_outlets(virtual=place.virtual is not None)
+        self._outlets = self._open_outlets(on_the_spot=place.simulated)
 
     def start(self, source: Observable[T], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Subscribes."""
@@ -158,11 +158,11 @@ class CountedStream(Generic[T]):
             options.unit,
         )  # fmt: skip
 
-    def _open_outlets(self, *, virtual: bool) -> list[Outlet]:
+    def _open_outlets(self, *, on_the_spot: bool) -> list[Outlet]:
         options = self._options
         outlets: list[Outlet] = []
         if options.on_progress is not None:
-            quick = virtual or isinstance(options.on_progress, ProgressEvents)
+            quick = on_the_spot or isinstance(options.on_progress, ProgressEvents)
             outlets.append(Call(options.on_progress) if quick else Thread(options.on_progress))
         if options.bar:
             try:

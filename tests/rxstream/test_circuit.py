@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import traceback
 import weakref
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +19,7 @@ from reactivex.subject import Subject
 from rxstream import RxStreamError, circuits, for_each, from_async_iterable, to_async_iterable
 from rxstream.circuit.guard import CircuitOpenError
 from rxstream.operators import with_circuit
-from tests.rxstream.circuits import Listener, Origin, breaker, due, opened, outcome, probes, running
+from tests.rxstream.circuits import Lag, Listener, Origin, breaker, due, opened, outcome, probes, running
 from tests.rxstream.support import STRATEGIES, Recorder, first, until
 
 
@@ -131,6 +132,8 @@ async def test_its_own_failure_is_what_the_consumer_gets() -> None:
     down = OSError("down")
     assert await outcome(Origin(1, then=down).through(breaker(fail_max=1))) == [1, down]
     assert down.__context__ is None and down.__cause__ is None
+    frames = [frame.filename for frame in traceback.extract_tb(down.__traceback__)]
+    assert not [name for name in frames if "pybreaker" in name]
 
 
 async def test_a_stream_that_completes_counts_a_success() -> None:
@@ -280,9 +283,19 @@ def test_no_lock_is_held_while_a_stream_runs() -> None:
     assert free == [1, 2]
 
 
-async def test_a_call_that_has_the_breakers_lock_holds_no_stream_up() -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_call_that_has_the_breakers_lock_holds_no_stream_up(strategy: str) -> None:
     """pybreaker holds its lock while a guarded call runs: the loop does not wait for it, and no verdict is lost."""
     circuit = breaker(fail_max=99)
+    ended, go = Origin(then=OSError("down")), asyncio.Event()
+
+    async def fails_later() -> AsyncIterator[int]:
+        yield 1
+        await go.wait()
+        raise OSError("down")
+
+    begun = asyncio.create_task(outcome(from_async_iterable(fails_later).pipe(with_circuit(circuit)), strategy))
+    await until(lambda: running(circuit))
     inside, leave = threading.Event(), threading.Event()
 
     def call() -> None:
@@ -292,17 +305,33 @@ async def test_a_call_that_has_the_breakers_lock_holds_no_stream_up() -> None:
     thread = threading.Thread(target=circuit.call, args=(call,))
     thread.start()
     await asyncio.to_thread(inside.wait)
-    stream = asyncio.create_task(outcome(Origin(1, then=OSError("down")).through(circuit)))
-    loop, lag = asyncio.get_running_loop(), 0.0
-    for _ in range(50):
-        then = loop.time()
-        await asyncio.sleep(0)
-        lag = max(lag, loop.time() - then)
-    assert not leave.is_set() and lag < 10  # it would have been 20 s
+    async with Lag() as lag:
+        go.set()
+        assert len(await begun) == 2
+        asks = asyncio.create_task(outcome(ended.through(circuit), strategy))
+        await asyncio.sleep(0.05)
+    assert not leave.is_set() and lag.most < 5, f"the loop stood still for {lag.most} s"  # it would have been 20
     leave.set()
     await asyncio.to_thread(thread.join)
-    assert len(await stream) == 2
-    await until(lambda: circuit.fail_counter == 1)
+    assert len(await asks) == 1
+    await until(lambda: circuit.fail_counter == 2)
+
+
+def test_an_operator_is_built_while_somebody_has_the_breakers_lock() -> None:
+    """In a route, say, where the loop would wait for it."""
+    circuit, inside, leave = breaker(), threading.Event(), threading.Event()
+
+    def call() -> None:
+        inside.set()
+        leave.wait(20)
+
+    thread = threading.Thread(target=circuit.call, args=(call,))
+    thread.start()
+    inside.wait(20)
+    with_circuit(circuit)
+    assert thread.is_alive()
+    leave.set()
+    thread.join()
 
 
 async def test_nothing_is_kept_after_the_end() -> None:

@@ -76,6 +76,15 @@ async def test_running_streams_of_the_other_process_end(
     await asyncio.wait([goes_on])
 
 
+async def test_no_thread_waits_for_the_next_look(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with the last stream that it looks around for."""
+    monkeypatch.setattr(guard, "POLL", 3600)
+    async with to_async_iterable(Origin(1, then="wait").through(shared(redis_server)), "sse") as stream:
+        await first(stream, 1)
+        assert [thread for thread in threading.enumerate() if thread.name == "rxstream-circuit"]
+    await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "rxstream-circuit"])
+
+
 async def test_a_circuit_comes_back_for_both(redis_server: RedisServer) -> None:
     """One process tries it, and closes it for the other; each lets its own permits through."""
     one, other = shared(redis_server), shared(redis_server)
@@ -138,7 +147,9 @@ async def test_a_silent_redis_never_stops_the_loop(redis_server: RedisServer) ->
                 *(outcome(Origin(1).through(circuit), "sliding") for _ in range(20)),
                 *(outcome(Origin(then=OSError("down")).through(circuit)) for _ in range(20)),
             )
-            assert len(await outcome(Origin(1, 2).through(circuit))) == 2  # at once: others have waited before it
+            recorder = Recorder()
+            rx.of(1, 2).pipe(with_circuit(circuit)).subscribe(recorder)
+            assert recorder.items == [1, 2]  # within subscribe: others have waited before it
             running_on.cancel()
             await asyncio.wait([running_on, leaving])
         assert results[:20] == [[1]] * 20  # it was closed when it was last heard of
