@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
@@ -19,7 +19,7 @@ from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, as_failure
 
-__all__ = ["Boundary", "Source"]
+__all__ = ["Boundary", "Source", "like"]
 
 T = TypeVar("T")
 logger = logging.getLogger("rxstream")
@@ -44,6 +44,11 @@ class Source(Observable[T]):
         if isinstance(on_next, Boundary):
             return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
         return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+
+
+def like(source: Observable[Any], subscribe: abc.Subscription[T]) -> Observable[T]:
+    """An Observable over another one that pushes when that does, and so is a `Source` if that is one."""
+    return Source(subscribe) if isinstance(source, Source) else Observable(subscribe)
 
 
 class Boundary(Generic[T]):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reactivex import Observable, abc
 
+from rxstream.boundary import like
 from rxstream.circuit.registry import circuits
 from rxstream.circuit.stream import GuardedStream, GuardOptions, HealthyAfter
 
@@ -76,7 +77,7 @@ def with_circuit(
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             return GuardedStream(source, observer, scheduler, guard, options).start()
 
-        return Observable(subscribe)
+        return like(source, subscribe)
 
     return operator
 

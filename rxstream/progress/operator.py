@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 
+from rxstream.boundary import like
 from rxstream.progress.outlets import load_bar
 from rxstream.progress.report import Progress, Unit
 from rxstream.progress.stream import CountedStream, ProgressOptions
@@ -72,7 +73,7 @@ def with_progress(
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             return CountedStream(observer, scheduler, options).start(source, scheduler)
 
-        return Observable(subscribe)
+        return like(source, subscribe)
 
     return operator
 

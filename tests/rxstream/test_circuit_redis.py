@@ -39,6 +39,7 @@ async def test_one_process_opens_and_the_other_refuses(redis_server: RedisServer
     one, other = shared(redis_server), shared(redis_server)
     origin = Origin(1)
     assert await outcome(origin.through(other), strategy) == [1]
+    await until(lambda: not guard.Guard.of(other)._clerk.busy)  # its success, told, does not come behind the failures
     await outcome(Origin(then=OSError("down")).through(one), strategy)
     await outcome(Origin(then=OSError("down")).through(other), strategy)
     await until(lambda: "open" in (one._state.name, other._state.name))
@@ -117,6 +118,22 @@ async def test_a_cancelled_trial_gives_its_permit_back(redis_server: RedisServer
         await asyncio.wait([task])
         await until(lambda: probes(circuit) == 0)
     assert await outcome(Origin(1).through(circuit)) == [1]
+
+
+def test_who_leaves_while_the_breaker_is_asked_gives_its_permit_back(redis_server: RedisServer) -> None:
+    """The answer lets it in when it has gone already."""
+    circuit = shared(redis_server)
+    circuit.open()
+    circuit.reset_timeout = 0
+    redis_server.freeze()
+    try:
+        subscription = rx.never().pipe(with_circuit(circuit)).subscribe()
+        asked = guard.Guard.of(circuit)
+        until_now(lambda: asked.busy_for() > 0 and not asked._asking)
+        subscription.dispose()
+    finally:
+        redis_server.thaw()
+    until_now(lambda: circuit._state.name == "half-open" and probes(circuit) == 0 and not asked._clerk.busy)
 
 
 @pytest.mark.parametrize("scheduler", ["none", "threads", "virtual"])
