@@ -9,10 +9,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, cast
 
-__all__ = ["REAL", "Machine", "machine_of"]
+__all__ = ["REAL", "Machine", "machine_of", "monotonic", "virtual_clock"]
+
+virtual_clock: ContextVar[Callable[[], float] | None] = ContextVar("rxstream_virtual_clock", default=None)
+"""The clock of virtual time, in all that runs within it."""
 
 
 class Machine(Protocol):
@@ -60,3 +64,9 @@ REAL: Final[Machine] = _Real()
 def machine_of(loop: asyncio.AbstractEventLoop | None) -> Machine:
     """The machine that streams on this loop run on."""
     return cast("Machine", getattr(loop, "machine", REAL))
+
+
+def monotonic() -> float:
+    """Seconds on a clock that nobody sets; in virtual time, its own: for what belongs to no loop."""
+    clock = virtual_clock.get()
+    return time.monotonic() if clock is None else clock()

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from rxstream.errors import RxStreamError
+from rxstream.machine import virtual_clock
 from rxstream.stage import Stage
 
 __all__ = ["VirtualLoop", "run"]
@@ -162,6 +163,7 @@ def run(main: Callable[[], Coroutine[Any, Any, R]]) -> R:
 
     def make() -> VirtualLoop:
         loops.append(VirtualLoop())
+        virtual_clock.set(loops[0].time)  # of this context, which is the thread's own
         return loops[0]
 
     def act() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
@@ -29,6 +28,7 @@ from pybreaker import (
 
 from rxstream.circuit.clerk import Clerk
 from rxstream.errors import RxStreamError
+from rxstream.machine import monotonic
 
 if TYPE_CHECKING:
     from rxstream.circuit.stream import GuardedStream
@@ -195,10 +195,11 @@ class Guard(CircuitBreakerListener):
         if opened_at != self._opened_at:  # opened by another process, or before this guard was there
             age = (datetime.now(UTC) - opened_at).total_seconds()
             self._note_opened(opened_at, max(0.0, age))
-        return max(0.0, self._opened + self.breaker.reset_timeout - time.monotonic())
+        left = self._opened + self.breaker.reset_timeout - monotonic()
+        return min(max(0.0, left), self.breaker.reset_timeout)
 
     def _note_opened(self, opened_at: datetime | None, age: float) -> None:
-        self._opened_at, self._opened = opened_at, time.monotonic() - age
+        self._opened_at, self._opened = opened_at, monotonic() - age
 
     # -- after a stream, or once it has proved its health
 

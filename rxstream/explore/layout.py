@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rxstream.explore.trace import Event
 
-__all__ = ["Group", "cut", "fitted", "group", "intervals", "steps", "ticks", "written"]
+__all__ = ["Group", "cut", "fitted", "group", "intervals", "steps", "terminal_of", "ticks", "written"]
 
 
 @dataclass(slots=True)
@@ -42,6 +42,12 @@ def steps(events: Iterable[Event], start: float, end: float) -> Iterator[tuple[f
                 yield at, filled
             at, filled = event.at, event.filled
     yield min(at, end), filled
+
+
+def terminal_of(events: Iterable[Event]) -> Event | None:
+    """The terminal of a line; None if it goes on, or is shared by several subscriptions."""
+    terminals = [event for event in events if event.kind in ("end", "error")]
+    return terminals[0] if len(terminals) == 1 else None
 
 
 def intervals(events: Iterable[Event], start: float, end: float) -> Iterator[tuple[float, float]]:
@@ -97,7 +103,7 @@ def _labels(items: list[str]) -> list[str]:
         return [items[0], *(cut(items[0], length) for length in (8, 6, 4, 3))]
     if len(set(items)) == 1:
         return [f"{number}×{items[0]}", f"{number}×"]
-    return [f"{items[0]}…{items[-1]}", f"{number}×"]
+    return [f"{items[0]}, {items[1]}" if number == 2 else f"{items[0]}…{items[-1]}", f"{number}×"]
 
 
 def ticks(start: float, end: float, wanted: int = 8) -> list[tuple[float, str]]:

@@ -7,7 +7,7 @@ from itertools import pairwise, zip_longest
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from rxstream.explore.layout import Group, cut, fitted, group, intervals, steps, ticks, written
+from rxstream.explore.layout import Group, cut, fitted, group, intervals, steps, terminal_of, ticks, written
 from rxstream.explore.trace import Event, Place, Trace
 
 __all__ = ["draw"]
@@ -15,7 +15,7 @@ __all__ = ["draw"]
 GUTTER: Final = 108
 INSET: Final = 14
 """Pixels from where the lines begin to the first moment, so that its marbles are clear of the names."""
-MARGIN: Final = 24
+MARGIN: Final = 32
 RADII: Final = (11.0, 8.5)
 """Of a marble, in pixels: the largest one with which marbles do not run together."""
 LONGEST: Final = 64
@@ -127,33 +127,37 @@ class _Picture:
         if "end" in kinds:
             self._add(f'<path class="l" d="M{_n(x + 5)} {_n(y - 5)}v10"/>')
             self._text(x + 14, y + 3, "end", "f")
-        self._y += 20
+        self._y += 20 if kinds & {"suspend", "drop", "discard", "error", "end"} else 2
 
     def _line(self, place: Place) -> None:
         """A probe: its name, its waits, its marbles, its end."""
         events = self._events[place.name]
         passed = [event for event in events if event.kind == "next"]
-        terminal = next((event for event in events if event.kind in ("end", "error")), None)
+        terminal = terminal_of(events)
         y = self._y + LINE / 2
         self._name(y, place.name, f"{len(passed)} item{'' if len(passed) == 1 else 's'}")
         self._waits(place, y - 8, 16)
+        below = len(self._parts)
+        right = self._marbles(passed, y)
+        if terminal is None:
+            self._ends(events, y)
         end = self._scale.x(terminal.at if terminal else self._trace.end)
-        if terminal is not None and passed and end - self._scale.x(passed[-1].at) < RADII[0] + 4:
-            end = self._scale.x(passed[-1].at) + RADII[0] + 5  # clear of the last marble
+        if terminal is not None:
+            end = max(end, right + (4 if terminal.kind == "end" else 11))  # clear of the last marble
+            self._terminal(terminal, end, y)
+        marbles, self._parts = self._parts[below:], self._parts[:below]
         self._add(f'<path class="l" d="M{GUTTER} {_n(y)}H{_n(end + (0 if terminal else 8))}"/>')
         if terminal is None:
             self._add(f'<path class="l" fill="none" d="M{_n(end + 4)} {_n(y - 4)}l5 4l-5 4"/>')
-        self._marbles(passed, y)
-        if terminal is not None:
-            self._terminal(terminal, end, y)
+        self._parts += marbles
         self._y += LINE
 
-    def _marbles(self, passed: list[Event], y: float) -> None:
+    def _marbles(self, passed: list[Event], y: float) -> float:
+        """The items of a line, labelled if there is room for that. Returns where the last one ends."""
         for radius in RADII:
             groups = group(passed, self._scale.x, 2 * radius - 2)
             if all(marbles.right - marbles.left <= LONGEST - 2 * radius for marbles in groups):
-                self._labelled(groups, y, radius)
-                return
+                return self._labelled(groups, y, radius)
         places = sorted({round(self._scale.x(event.at), 1) for event in passed})
         if len(places) * 5 > self._scale.width - GUTTER:
             path = "".join(f"M{x} {_n(y - 7)}v14" for x in sorted(set(map(round, places))))
@@ -161,13 +165,15 @@ class _Picture:
         else:
             for x in places:
                 self._add(f'<circle class="d" cx="{_n(x)}" cy="{_n(y)}" r="3.2"/>')
+        return places[-1] + 4
 
-    def _labelled(self, groups: list[Group], y: float, radius: float) -> None:
+    def _labelled(self, groups: list[Group], y: float, radius: float) -> float:
         before = GUTTER - 6.0
         for marbles, following in zip_longest(groups, groups[1:]):
             after = following.left - radius if following else self._width - 4.0
             right = self._marble(marbles, y, radius, min(marbles.left - before, after - marbles.right) - 2)
             before = right
+        return before
 
     def _marble(self, marbles: Group, y: float, radius: float, free: float) -> float:
         """One marble, or one for several items, made as wide as its label wants if `free` pixels to each side allow it.
@@ -177,7 +183,8 @@ class _Picture:
         spread = marbles.right - marbles.left
         wide = spread + 2 * radius
         label, size = fitted(marbles, wide, max(wide, min(spread + 2 * free, LONGEST)))
-        wide = max(wide, written(label, size) + 8)
+        if written(label, size) > wide - 4:
+            wide = written(label, size) + 8
         middle = (marbles.left + marbles.right) / 2
         self._add(
             f'<g><title>{escape(_told(marbles))}</title><rect class="m" x="{_n(middle - wide / 2)}" '
@@ -187,7 +194,19 @@ class _Picture:
         )
         return middle + wide / 2
 
+    def _ends(self, events: list[Event], y: float) -> None:
+        """The terminals of a line that several subscriptions share: small, and clear of the marbles."""
+        marbles = [self._scale.x(event.at) for event in events if event.kind == "next"]
+        for event in events:
+            x = self._scale.x(event.at)
+            free = all(abs(x - other) > RADII[0] + 5 for other in marbles)
+            if event.kind == "error":
+                self._cross(x, y if free else y + RADII[0] + 5, 4)
+            elif event.kind == "end" and free:
+                self._add(f'<path class="l" d="M{_n(x)} {_n(y - 6)}v12"/>')
+
     def _terminal(self, event: Event, x: float, y: float) -> None:
+        """The end of a line."""
         if event.kind == "end":
             self._add(f'<path class="l" d="M{_n(x)} {_n(y - 13)}v26"/>')
             return
@@ -197,19 +216,19 @@ class _Picture:
         text = event.item or "failed"
         text = text if len(text) <= 44 else text[:43] + "…"
         after = x + 14 + 6.2 * len(text) < self._width
-        self._text(x + 14 if after else x - 14, y - 9, text, "xt", "start" if after else "end")
+        self._text(x + 14 if after else x - 14, y - 15, text, "xt", "start" if after else "end")
 
     def _strip(self, place: Place) -> None:
         """A buffer: its fill up to its capacity, and what was lost."""
         events = self._events[place.name]
         capacity = place.capacity or 1
         top, base = self._y + STRIP - FILL - 6, self._y + STRIP - 6
-        self._waits(place, top, FILL)
         path = f"M{GUTTER} {_n(base)}"
         for at, filled in steps(events, self._trace.start, self._trace.end):
             path += f"H{_n(self._scale.x(at))}V{_n(base - FILL * min(filled, capacity) / capacity)}"
         path += f"H{_n(self._scale.x(self._trace.end))}V{_n(base)}Z"
         self._add(f'<path class="a" d="{path}"/>')
+        self._waits(place, top - 3, 6)
         right = self._scale.x(self._trace.end)
         self._add(f'<path class="r" stroke-dasharray="3 3" d="M{GUTTER} {_n(top)}H{_n(right)}"/>')
         self._add(f'<path class="r" d="M{GUTTER} {_n(base)}H{_n(right)}"/>')
@@ -244,7 +263,8 @@ class _Picture:
         if place.buffer is None:
             return
         front = next((other for other in self._places if other.last and other.buffer == place.buffer), place)
-        over = next((e.at for e in self._events[place.name] if e.kind in ("end", "error")), self._trace.end)
+        terminal = terminal_of(self._events[place.name])
+        over = terminal.at if terminal else self._trace.end
         for start, end in intervals(self._events[front.name], self._trace.start, over):
             x, width = self._scale.x(start), max(1.0, self._scale.x(end) - self._scale.x(start))
             self._add(f'<rect class="w" x="{_n(x)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}"/>')

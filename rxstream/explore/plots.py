@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from rxstream.explore.layout import intervals, steps
+from rxstream.explore.layout import intervals, steps, terminal_of
 from rxstream.explore.trace import Event, Place, Trace
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def _waits(trace: Trace, place: Place) -> list[tuple[float, float]]:
     if place.buffer is None:
         return []
     front = next((other for other in trace.places if other.last and other.buffer == place.buffer), place)
-    over = next((event.at for event in _of(trace, place) if event.kind in ("end", "error")), trace.end)
-    return list(intervals(_of(trace, front), trace.start, over))
+    terminal = terminal_of(_of(trace, place))
+    return list(intervals(_of(trace, front), trace.start, terminal.at if terminal else trace.end))
 
 
 def _band(row: int, rows: int) -> tuple[float, float]:

@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar
 from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
 
+from rxstream.boundary import Source
 from rxstream.buffer import Buffer
 from rxstream.demand import DemandScheduler
 from rxstream.explore.trace import Kind, Place, Trace
 
-__all__ = ["BufferProbe", "Clock", "boundary_probe", "clock_of", "current_trace", "probe"]
+__all__ = ["BufferProbe", "Clock", "as_source", "boundary_probe", "clock_of", "current_trace", "probe"]
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -69,7 +70,7 @@ def probe(name: str, *, trace: Trace | None = None) -> Callable[[Observable[T]],
             seen = _Probe(into, name, order, observer, scheduler)
             return source.subscribe(seen.on_next, seen.on_error, seen.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return as_source(source, subscribe)
 
     return operator
 
@@ -97,9 +98,14 @@ def boundary_probe(trace: Trace) -> Callable[[Observable[T]], Observable[T]]:
                 scheduler=scheduler,
             )
 
-        return Observable(subscribe)
+        return as_source(source, subscribe)
 
     return operator
+
+
+def as_source(source: Observable[T], subscribe: Callable[..., abc.DisposableBase]) -> Observable[T]:
+    """What passes a source on as it is: what is asked of a `Source` holds for it, too, so that it needs no thread."""
+    return Source(subscribe) if isinstance(source, Source) else Observable(subscribe)
 
 
 def clock_of(scheduler: abc.SchedulerBase | None) -> Clock:

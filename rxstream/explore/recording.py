@@ -14,7 +14,7 @@ from rxstream.explore.probes import LAST, BufferProbe, boundary_probe, current_t
 from rxstream.explore.trace import Place, Trace
 from rxstream.sinks import AsyncBoundary, AsyncStream
 
-__all__ = ["Delay", "check_duration", "delay_of", "record", "run"]
+__all__ = ["Delay", "check_duration", "delay_of", "opened", "record", "run"]
 
 T = TypeVar("T")
 
@@ -63,8 +63,7 @@ async def record(
     check_duration(duration)
     if not isinstance(observable, Observable):
         raise TypeError(f"record takes an Observable, not {type(observable).__name__}")
-    trace = Trace() if trace is None else trace
-    return await run(trace, observable, config, delay, duration)
+    return await run(opened(trace), observable, config, delay, duration)
 
 
 async def run(
@@ -74,29 +73,42 @@ async def run(
     loop = asyncio.get_running_loop()
     trace.begin(loop.time())
     trace.add_place(Place(CONSUMER, LAST))
-    token = current_trace.set(trace)
-    boundary = AsyncBoundary(observable.pipe(boundary_probe(trace)), config)
+    consuming = asyncio.ensure_future(_consume(trace, observable, config, delay))
     try:
-        async with asyncio.timeout(limit), AsyncStream(boundary) as items:
-            try:
-                await _consume(trace, boundary, items, delay)
-            finally:
-                trace.close(loop.time())
-    except TimeoutError:
-        if limit is None or not trace.closed:
-            raise
+        await asyncio.wait([consuming], timeout=limit)
     finally:
         trace.close(loop.time())
-        current_trace.reset(token)
+        consuming.cancel()
+        await asyncio.wait([consuming])
+    if not consuming.cancelled():
+        consuming.result()  # raises what is no failure of the stream
     return trace
 
 
 async def _consume(
+    trace: Trace, observable: Observable[Any], config: BufferConfig, delay: Callable[[Any], float]
+) -> None:
+    current_trace.set(trace)  # in this task, and in all that the stream starts
+    boundary = AsyncBoundary(observable.pipe(boundary_probe(trace)), config)
+    async with AsyncStream(boundary) as items:
+        await _take(trace, boundary, items, delay)
+        trace.close(asyncio.get_running_loop().time())
+
+
+async def _take(
     trace: Trace, boundary: AsyncBoundary[Any], items: AsyncStream[Any], delay: Callable[[Any], float]
 ) -> None:
-    now = asyncio.get_running_loop().time
+    loop = asyncio.get_running_loop()
+    now = loop.time
     iterator = aiter(items)
+
+    def sample() -> None:
+        for observer in boundary.buffer.observers:
+            if isinstance(observer, BufferProbe):
+                observer.sample()
+
     while True:
+        loop.call_soon(sample)  # if it waits for the next item: then the places of those that it had are free
         try:
             item = await anext(iterator)
         except StopAsyncIteration:
@@ -106,11 +118,25 @@ async def _consume(
             trace.add(now(), CONSUMER, "error", f"{type(error).__name__}: {error}")
             return
         trace.add(now(), CONSUMER, "next", trace.text(item))
-        for observer in boundary.buffer.observers:
-            if isinstance(observer, BufferProbe):
-                observer.sample()
+        sample()
         if (seconds := delay(item)) > 0:
             await asyncio.sleep(seconds)
+
+
+def opened(trace: Trace | None) -> Trace:
+    """A trace to record into.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: Something has been recorded into it, and it is closed.
+    """
+    if trace is None:
+        return Trace()
+    if not isinstance(trace, Trace):
+        raise TypeError(f"trace must be a Trace, not {trace!r}")
+    if trace.closed:
+        raise ValueError("this trace is closed: it has been recorded into; take a new Trace()")
+    return trace
 
 
 def delay_of(delay: Delay) -> Callable[[Any], float]:

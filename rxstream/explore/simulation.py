@@ -11,8 +11,8 @@ from reactivex import Observable, abc
 from rxstream import virtual
 from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.errors import RxStreamError
-from rxstream.explore.probes import Clock, clock_of
-from rxstream.explore.recording import check_duration, delay_of, run
+from rxstream.explore.probes import Clock, as_source, clock_of
+from rxstream.explore.recording import check_duration, delay_of, opened, run
 from rxstream.explore.trace import Trace
 
 __all__ = ["simulate"]
@@ -69,7 +69,7 @@ def simulate(
         raise TypeError("a simulation needs a duration")
     if not (isinstance(pipeline, Observable) or callable(pipeline)):
         raise TypeError(f"simulate takes an Observable or a function that makes one, not {type(pipeline).__name__}")
-    into = Trace() if trace is None else trace
+    into = opened(trace)
     failures: list[RxStreamError] = []
 
     async def main() -> None:
@@ -96,7 +96,7 @@ def _guarded(failures: list[RxStreamError], source: Observable[T]) -> Observable
 
         return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-    return Observable(subscribe)
+    return as_source(source, subscribe)
 
 
 class _Crowd:

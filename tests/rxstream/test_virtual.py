@@ -12,7 +12,7 @@ import pytest
 import reactivex
 from reactivex import operators as rx
 
-from rxstream import BackpressureError, RxStreamError, for_each, to_async_iterable, virtual
+from rxstream import BackpressureError, RxStreamError, circuits, for_each, operators, to_async_iterable, virtual
 from rxstream import stage as stage_room
 from rxstream.stage import Stage
 from tests.rxstream.support import DEADLINE, stream_config, until_now
@@ -144,6 +144,45 @@ def test_several_workers_come_out_the_same() -> None:
     assert len(first) == 180
     for _ in range(10):
         assert virtual.run(main) == first
+
+
+def test_a_circuit_follows() -> None:
+    """It stays open for its time, which is virtual; and from another time, not longer than that."""
+    breaker = circuits.get("virtual", fail_max=1, reset_timeout=3600)
+
+    async def ask(source: reactivex.Observable[Any]) -> str:
+        try:
+            async with to_async_iterable(source.pipe(operators.with_circuit(breaker))) as items:
+                return str([item async for item in items])
+        except Exception as error:
+            return type(error).__name__
+
+    async def main() -> list[str]:
+        answers = [await ask(reactivex.throw(KeyError())), await ask(reactivex.of(1))]
+        await asyncio.sleep(3599)
+        answers.append(await ask(reactivex.of(1)))
+        await asyncio.sleep(1)
+        answers.append(await ask(reactivex.of(1)))
+        return answers
+
+    assert virtual.run(main) == ["KeyError", "CircuitOpenError", "CircuitOpenError", "[1]"]
+
+
+def test_progress_is_reported_on_the_spot() -> None:
+    """Each report, in order, when it is due."""
+
+    async def main() -> list[Any]:
+        seen: list[Any] = []
+        source = reactivex.interval(1.0).pipe(
+            rx.take(5),
+            operators.with_progress(
+                "five", total=5, log_interval=2, on_progress=lambda report: seen.append((report.elements, loop_time()))
+            ),
+        )
+        await for_each(source, lambda item: asyncio.sleep(0), buffer="sse")
+        return seen
+
+    assert virtual.run(main) == [(2, 2), (4, 4), (5, 5)]
 
 
 def test_no_thread_is_left() -> None:

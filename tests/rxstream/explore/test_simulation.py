@@ -153,6 +153,21 @@ def test_it_ends_after_the_duration() -> None:
     assert {event.kind for event in trace}.isdisjoint({"discard", "end", "error"})
 
 
+def test_what_happens_at_its_last_moment_is_in_it() -> None:
+    """The item that is due then, but not that it is discarded."""
+    trace = simulate(reactivex.interval(1.0), duration=6)
+    assert passed(trace, "source")[-1] == (6.0, "5")
+    assert "discard" not in trace.counts("source")
+
+
+def test_a_trace_of_ones_own_is_used_once() -> None:
+    """It is closed then, and a second time would record nothing."""
+    trace = Trace()
+    assert simulate(reactivex.of(1), trace=trace) is trace
+    with pytest.raises(ValueError, match="closed"):
+        simulate(reactivex.of(1), trace=trace)
+
+
 def test_a_stream_that_never_says_anything() -> None:
     """Nothing at all until the duration is over."""
     trace = simulate(reactivex.never(), duration=5)
@@ -208,6 +223,7 @@ def test_code_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"consumer_delay": "slow"}, TypeError),
         ({"buffer": {"capacity": 0}}, ValueError),
         ({"buffer": "fast"}, ValueError),
+        ({"trace": "here"}, TypeError),
     ],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, Any], error: type[Exception]) -> None:

@@ -1,0 +1,86 @@
+"""The notebooks, executed afresh: none fails, and what is in them is what comes out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from matplotlib import font_manager
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from notebooks.execute import NOTEBOOKS, differences, execute
+
+NAMES = [path.name for path in NOTEBOOKS]
+LARGEST = 250_000
+"""Bytes that a notebook may have in the repository."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fonts() -> None:
+    """matplotlib looks for fonts when it is first imported, and says so: not in a notebook."""
+    assert font_manager.fontManager.ttflist
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_comes_out_as_it_is(path: Path) -> None:
+    """Each cell runs, and its text and its pictures are those that are committed."""
+    found = differences(*execute(path))
+    assert not found, f"stale: run `python -m notebooks.execute --write {path.name}`\n" + "\n".join(found)
+
+
+def test_the_five_are_there() -> None:
+    """In the order in which they are read."""
+    assert [int(name[:2]) for name in NAMES] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_is_fit_to_be_committed(path: Path) -> None:
+    """With its outputs, in order, no warnings among them, and small; nothing in it is of the machine that it ran on."""
+    text = path.read_text("utf-8")
+    assert len(text) < LARGEST
+    assert not re.search(r"0x[0-9a-f]{6,}|/home/|/work/|/tmp/|/root/", text)
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
+    assert {output.get("name", "stdout") for output in outputs} == {"stdout"}
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_its_links_lead_somewhere(path: Path) -> None:
+    """To the other notebooks, and into the repository."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", cell.source):
+                assert (path.parent / target).exists(), target
+
+
+def one_cell(source: str, *outputs: Any) -> Any:
+    """A notebook."""
+    return new_notebook(cells=[new_code_cell(source, outputs=list(outputs))])
+
+
+def test_a_stale_output_is_found() -> None:
+    """Of text and of SVG by what it is, of PNG by whether there is one; one that is missing or too many, too."""
+    text = new_output("stream", name="stdout", text="1\n")
+    old = new_output("stream", name="stdout", text="2\n")
+    svg = new_output("execute_result", data={"image/svg+xml": "<svg/>", "text/plain": "a"})
+    other = new_output("execute_result", data={"image/svg+xml": "<svg></svg>", "text/plain": "a"})
+    png = new_output("display_data", data={"image/png": "aaaa", "text/plain": "<Figure>"})
+    redrawn = new_output("display_data", data={"image/png": "bbbb", "text/plain": "<Figure>"})
+    assert not differences(one_cell("x", text, svg, png), one_cell("x", text, svg, redrawn))
+    for before, after in (([text], [old]), ([svg], [other]), ([text], []), ([], [text]), ([png], [svg])):
+        assert len(differences(one_cell("x", *before), one_cell("x", *after))) == 1
+
+
+def test_a_cell_that_fails_is_raised(tmp_path: Path) -> None:
+    """Whatever comes after it."""
+    nbformat.write(one_cell("1 / 0"), tmp_path / "fails.ipynb")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        execute(tmp_path / "fails.ipynb")
