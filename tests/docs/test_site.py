@@ -21,6 +21,7 @@ MODULES = [
     "rxstream.formats",
     "rxstream.metrics",
     "rxstream.operators",
+    "rxstream.virtual",
     "quart_adapter",
     "quart_adapter.testing",
 ]
