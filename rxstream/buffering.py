@@ -43,6 +43,8 @@ def with_buffer(
     With a demand-aware consumer below (`to_async_iterable`, a response) it drains as that has room. With a plain
     observer it drains on `scheduler`, else on the subscription's scheduler, else on the running event loop, else on a
     thread of its own: one item after the other, so that a slow `on_next` fills the buffer and the strategy shows.
+    Under `suspend` it subscribes to the source on a thread, soon after `subscribe` has returned: a plain observer
+    misses what a hot source sends before that. Enter `to_async_iterable`, which waits for it, or use another strategy.
 
     Args:
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `export` preset.

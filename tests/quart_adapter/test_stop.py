@@ -129,3 +129,22 @@ async def test_http2_streams_end(key: str) -> None:
         assert cleaned_up(server) == (2, 2, 0)
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+async def test_an_app_inside_another(kind: Any, key: str) -> None:
+    """Started and shut down by the outer app, it ends its streams as it does alone."""
+    outer = Server(kind, "tests.servers.apps.mounted:app")
+    try:
+        async with clients(outer, 3) as many:
+            for client in many:
+                await client.request(f"/sse?key={key}&then=wait")
+                await client.response()
+            await outer.until(key, pulled=9)
+            outer.signal(signal.SIGTERM)
+            bodies = await asyncio.gather(*(client.body() for client in many))
+            assert all(len(EventParser().feed(body)) == 3 for body in bodies)
+        await outer.ended()
+        assert cleaned_up(outer) == (3, 3, 0)
+    finally:
+        outer.stop()
