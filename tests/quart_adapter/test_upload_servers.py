@@ -1,12 +1,9 @@
-"""Uploads over real sockets: real clients, slow consumers, clients that go, on Hypercorn and uvicorn."""
+"""Uploads over real sockets: slow consumers, clients that go, early answers, on Hypercorn and uvicorn."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +18,6 @@ from tests.servers import DEADLINE, H1Client, Server
 APP = "tests.servers.apps.uploads:app"
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
 @pytest.fixture(params=["hypercorn", "uvicorn"])
@@ -45,18 +39,6 @@ def url(server: Server, path: str) -> str:
     return f"http://{server.address[0]}:{server.address[1]}{path}"
 
 
-async def run(*command: str) -> str:
-    """Runs a client, and gives what it prints."""
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return out.decode()
-
-
 async def send(client: H1Client, data: bytes) -> None:
     """Sends bytes of a body."""
     await asyncio.get_running_loop().sock_sendall(client._sock, data)
@@ -73,67 +55,6 @@ async def send_until_it_stalls(client: H1Client, most: int) -> int:
             break
         sent += 65_536
     return sent
-
-
-class TestClients:
-    """What real clients send."""
-
-    @pytest.fixture
-    def file(self, tmp_path: Path) -> Path:
-        """A file to upload."""
-        path = tmp_path / "café 1.bin"
-        path.write_bytes(CONTENT)
-        return path
-
-    @curl
-    @pytest.mark.parametrize(
-        ("server", "version"),
-        [("hypercorn", "--http1.1"), ("hypercorn", "--http2-prior-knowledge"), ("uvicorn", "--http1.1")],
-        indirect=["server"],
-    )
-    async def test_curl(self, server: Server, file: Path, version: str) -> None:
-        """A file and a field, over both versions of HTTP, with and without a length."""
-        for extra in ([], ["-H", "Transfer-Encoding: chunked"] if version == "--http1.1" else ["-H", "Expect:"]):
-            parts = ["-F", f"file=@{file}", "-F", "text=hello"]
-            told = json.loads(await run("curl", "-s", version, *extra, *parts, url(server, "/form")))
-            assert told[0] == ["file", "café 1.bin", MIB, DIGEST]
-            assert told[1][:3] == ["text", None, 5]
-
-    @pytest.mark.parametrize(
-        ("server", "http2"), [("hypercorn", False), ("hypercorn", True), ("uvicorn", False)], indirect=["server"]
-    )
-    async def test_httpx(self, server: Server, http2: bool) -> None:
-        """Fields before files, as it sends them."""
-        async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=DEADLINE) as client:
-            files = {"file": ("café.bin", CONTENT, "image/png")}
-            answer = await client.post(url(server, "/form"), files=files, data={"text": "hello"})
-            assert answer.json() == [
-                ["text", None, 5, hashlib.sha256(b"hello").hexdigest()],
-                ["file", "café.bin", MIB, DIGEST],
-            ]
-            answer = await client.post(url(server, "/form?type=text/csv"), files=files)
-            assert (answer.status_code, answer.json()["error"]) == (415, "type_not_allowed")
-            answer = await client.post(url(server, "/form?sniff"), files=files)
-            assert (answer.status_code, answer.json()["error"]) == (415, "type_mismatch")
-
-    @node
-    async def test_node(self, server: Server) -> None:
-        """Its fetch, with a form and a blob."""
-        script = (
-            "const form = new FormData(); form.append('te\"xt', 'hello');"
-            "form.append('file', new Blob([Buffer.alloc(1048576, 7)], {type: 'image/png'}), 'caf\u00e9.png');"
-            f"fetch('{url(server, '/form')}', {{method: 'POST', body: form}})"
-            ".then(r => r.text()).then(t => console.log(t))"
-        )
-        told = json.loads(await run("node", "-e", script))
-        assert [part[:3] for part in told] == [['te"xt', None, 5], ["file", "café.png", MIB]]
-        assert told[1][3] == hashlib.sha256(b"\7" * MIB).hexdigest()
-
-    async def test_quarts_own_forms(self, server: Server) -> None:
-        """They go on as before."""
-        async with httpx.AsyncClient(timeout=DEADLINE) as client:
-            answer = await client.post(url(server, "/files"), files={"file": ("a", CONTENT)})
-        assert answer.json() == {"file": MIB}
 
 
 class TestPressure:

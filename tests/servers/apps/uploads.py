@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -59,6 +60,32 @@ async def form() -> Any:
             size += len(chunk)
         parts.append([part.name, part.filename, size, digest.hexdigest()])
     return parts
+
+
+@app.get("/page")
+async def page() -> str:
+    """A page with a form, as a browser submits it."""
+    return (
+        '<!doctype html><meta charset="utf-8"><form action="/parts" method="post" enctype="multipart/form-data">'
+        '<input name="te&quot;xt" id="text"><textarea name="lines" id="lines"></textarea>'
+        '<input type="file" name="files" id="files" multiple><input type="file" name="left empty"><button>Send</button>'
+    )
+
+
+@app.post("/parts")
+async def parts() -> Any:
+    """All that there is to know of each part, its content in base64."""
+    return [
+        {
+            "name": part.name,
+            "raw_filename": part.raw_filename,
+            "filename": part.filename,
+            "type": part.content_type,
+            "is_file": part.is_file,
+            "content": base64.b64encode(await part.read(GIB)).decode(),
+        }
+        async for part in to_async_iterable(from_multipart(request, max_size=GIB), "import")
+    ]
 
 
 @app.post("/raw")

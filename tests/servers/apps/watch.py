@@ -64,7 +64,7 @@ class Watch:
             **self._counters[key],
             "tasks": sum(not _of_server(task) for task in asyncio.all_tasks()),
             "threads": threading.active_count(),
-            "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_rss": _peak_rss(),
         }
 
 
@@ -99,6 +99,14 @@ def watched(app: Quart) -> Watch:
             return {"value": await watch.settled(request.args["key"], request.args["counter"])}
 
     return watch
+
+
+def _peak_rss() -> int:
+    """Bytes of memory at the peak. What `getrusage` says may be the peak of the process that started this one."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _of_server(task: asyncio.Task[Any]) -> bool:
