@@ -66,6 +66,7 @@ class BoundedBody(Body):
         self.whole = self.gone = False
         self.find_peer: Callable[[], Peer | None] | None = None
         self.on_gone: Callable[[], object] | None = None
+        self._peer: asyncio.Future[Peer | None] | None = None
         self._chunks: deque[bytes | bytearray] = deque()  # bounded as the mode says
         self._offset = 0  # bytes of the first chunk that are read
         self._size = 0
@@ -85,6 +86,8 @@ class BoundedBody(Body):
         if self._full:
             await self._wait_for_room()
         self.append(data)
+        if self._peer is None and self.received > CHUNK and self._may_pause:
+            self._look_for_peer()
 
     def append(self, data: bytes) -> None:
         """Takes bytes, room or not."""
@@ -135,7 +138,7 @@ class BoundedBody(Body):
     async def _wait_for_room(self) -> None:
         time, stall = asyncio.get_running_loop().time, self.limits.stall_timeout or inf
         began = time()
-        peer = await self._peer()
+        peer = await asyncio.shield(self._peer or self._look_for_peer())
         while self._full:
             left = max(began, self._taken_at) + stall - time()
             if left <= 0:
@@ -150,13 +153,19 @@ class BoundedBody(Body):
                     if self.on_gone is not None:
                         self.on_gone()
 
-    async def _peer(self) -> Peer | None:
-        """The client's end of the connection; looked up once, at the first pause: small requests pay nothing."""
+    @property
+    def _may_pause(self) -> bool:
+        return self._mode == "pause" and (self.expected is None or self.expected > self.limits.buffer)
+
+    def _look_for_peer(self) -> asyncio.Future[Peer | None]:
+        """The client's end of the connection, looked up once, before it can have gone; small requests do without."""
+        loop = asyncio.get_running_loop()
         if self.find_peer is None:
-            return None
-        if not hasattr(self, "_found"):
-            self._found = await asyncio.to_thread(self.find_peer)
-        return self._found
+            self._peer = loop.create_future()
+            self._peer.set_result(None)
+        else:
+            self._peer = loop.run_in_executor(None, self.find_peer)
+        return self._peer
 
     def _fail(self, error: Exception) -> None:
         self._must_raise = error

@@ -33,7 +33,7 @@ class Peer:
         except (OSError, TypeError, ValueError):
             return None
         peer = cls(key, f"/proc/self/net/tcp{'6' if six else ''}")
-        return peer if peer._state() == _ESTABLISHED else None
+        return peer if peer._state() else None
 
     def gone(self) -> bool:
         """Whether the peer has closed or reset the connection."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -557,6 +559,21 @@ class TestAborts:
         assert told.is_set()
         with pytest.raises(ClientDisconnected):
             await anext(body)
+
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+    def test_a_peer_that_left_before_it_was_looked_for(self) -> None:
+        """It is known as gone; one that was never there is not known at all."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            served, address = listener.accept()
+            with served:
+                peer = Peer.of(address, listener.getsockname())
+                assert peer is not None and not peer.gone()
+                client.close()
+                peer = Peer.of(address, listener.getsockname())
+                assert peer is not None and peer.gone()
+                assert Peer.of(("192.0.2.1", 1), listener.getsockname()) is None
 
 
 class TestEarlyAnswers:

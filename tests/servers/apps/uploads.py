@@ -25,6 +25,7 @@ app.config["RESPONSE_TIMEOUT"] = None
 RxStream(app, body=BodyLimits(**settings.get("body", {})))
 watch = watched(app)
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)  # one for each test
+bodies: dict[str, Any] = {}
 GIB = 1024**3
 
 
@@ -38,6 +39,14 @@ async def one_thread() -> None:
 async def written() -> dict[str, Any]:
     """Waits until the thread that writes files is done with what it was at."""
     await asyncio.to_thread(lambda: None)
+    return {}
+
+
+@app.get("/admin/failed")
+async def failed() -> dict[str, Any]:
+    """Waits until the body with this key has failed, whether anybody reads it or not."""
+    while bodies[request.args["key"]]._must_raise is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     return {}
 
 
@@ -93,6 +102,7 @@ async def raw() -> Any:
     """The size of the body. Takes one chunk, then waits to be let go (`hold`); `pause` seconds after each chunk."""
     key, size = request.args["key"], 0
     pause = float(request.args.get("pause", "0"))
+    bodies[key] = request.body
     watch.count(key, "started")
     try:
         async for chunk in to_async_iterable(from_request(request), {"capacity": 4}):
