@@ -277,13 +277,12 @@ class GuardedStream(Generic[T]):
                 self._upstream.dispose()
 
     def _ends(self) -> abc.ObserverBase[T] | None:
-        """The observer, for the one caller that ends the stream; nothing of it is kept."""
+        """The observer, for the one caller that ends the stream."""
         try:
             observer = self._open.pop()
         except IndexError:
             return None
         self._alert = True
-        self._next = _ignore
         for timer in (self._timer, self._healthy_timer):
             if timer is not None:
                 timer.dispose()
@@ -344,10 +343,6 @@ class GuardedStream(Generic[T]):
     def stirred(self) -> None:
         """The source was made to wait up to now."""
         self._last = self._place.now()
-
-
-def _ignore(item: Any) -> None:
-    """Takes what comes after the end."""
 
 
 class _Hold:

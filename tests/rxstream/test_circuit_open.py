@@ -17,7 +17,7 @@ from reactivex.subject import Subject
 from rxstream import for_each, from_async_iterable, to_async_iterable
 from rxstream.circuit.guard import CircuitOpenError
 from rxstream.operators import with_circuit
-from tests.rxstream.circuits import Listener, Origin, breaker, outcome, running
+from tests.rxstream.circuits import Listener, Origin, breaker, due, outcome, running
 from tests.rxstream.support import STRATEGIES, Recorder, first, settled, until, until_now
 
 
@@ -261,6 +261,43 @@ async def test_an_observer_may_push_and_dispose_from_within() -> None:
     source.on_next(1)
     await until(recorder.over.is_set)
     assert recorder.items == [3, 2, 1] and len(recorder.errors) == 1
+
+
+def test_a_reentrant_item_does_not_end_the_one_around_it() -> None:
+    """The end waits until the outer `on_next` has returned, too."""
+    circuit, source, order = breaker(), Subject[int](), list[Any]()
+
+    def react(item: int) -> None:
+        if item == 1:
+            source.on_next(2)
+            circuit.open()
+            until_now(lambda: not source.observers)  # the thread that ends the stream has been here
+            order.append("through")
+
+    source.pipe(with_circuit(circuit)).subscribe(react, on_error=lambda error: order.append("end"))
+    source.on_next(1)
+    until_now(lambda: len(order) == 2)
+    assert order == ["through", "end"]
+
+
+def test_a_circuit_that_opens_amid_the_first_item_ends_the_stream() -> None:
+    """A listener that opens it again when the trial has just closed it."""
+    source, recorder = Subject[int](), Recorder()
+    circuit: Any = due()
+
+    def reopen(word: str) -> None:
+        if word == "closed":
+            circuit.open()
+
+    circuit.add_listener(Listener(reopen))
+
+    def wait(item: int) -> None:
+        until_now(lambda: not source.observers)
+
+    source.pipe(with_circuit(circuit), ops.do_action(wait)).subscribe(recorder)
+    source.on_next(1)
+    until_now(recorder.over.is_set)
+    assert recorder.items == [1] and len(recorder.errors) == 1
 
 
 async def test_many_streams_end_while_the_loop_goes_on() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import reactivex as rx
+from reactivex import operators as ops
 
 from rxstream import Progress, from_async_iterable
 from rxstream.explore import probe, simulate
@@ -38,6 +39,15 @@ def test_a_consumer_that_stalls_makes_no_simulated_source_silent(strategy: str) 
     buffer = {"capacity": 1, "strategy": strategy}
     guarded = rx.range(8).pipe(with_circuit(circuit, idle_timeout=5))
     simulate(guarded, consumer_delay=60, duration=3600, buffer=buffer)
+    assert circuit.fail_counter == 0
+
+
+def test_a_source_that_was_just_let_go_of_has_its_time() -> None:
+    """From then on, although most of what it makes never gets here: a timer held back for 29 s of each 30."""
+    circuit = breaker()
+    every_tenth = rx.interval(1).pipe(ops.filter(lambda number: number % 10 == 0))
+    guarded = every_tenth.pipe(with_circuit(circuit, idle_timeout=15))
+    simulate(guarded, consumer_delay=29, duration=600, buffer={"capacity": 1})
     assert circuit.fail_counter == 0
 
 
