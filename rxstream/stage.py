@@ -75,6 +75,7 @@ class Stage:
         with self._mutex:
             self._closed = True
             called, self._called = self._called, deque()
+        self._left.release()  # the director stops waiting for whoever is on stage
         for actor in called:
             actor.call.release()
         for thread in self._threads:

@@ -179,6 +179,7 @@ def run(main: Callable[[], Coroutine[Any, Any, R]]) -> R:
         thread.join()
     except BaseException:  # a notebook's interrupt
         for loop in loops:
+            loop.stage.close()  # or the loop waits for whoever is on stage
             loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE)
         raise

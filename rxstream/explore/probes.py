@@ -124,6 +124,8 @@ class BufferProbe:
         self.trace = trace
         self.place = place
         self.number = trace.new_buffer()
+        self.begun = False  # whether something has passed above of it
+        self._last = 0
         self._buffer = buffer
         self._clock = clock
 
@@ -143,8 +145,11 @@ class BufferProbe:
         return self._buffer.filled
 
     def sample(self) -> None:
-        """Looks how full the buffer is."""
-        self.trace.sample(self._clock(), self.place, self.number, self._buffer.filled)
+        """Records how full the buffer is, if it is not what it was; of two threads at once one may be late."""
+        filled = self._buffer.filled
+        if filled != self._last:
+            self._last = filled
+            self.trace.add(self._clock(), self.place, "buffer", None, filled)
 
     @classmethod
     def has(cls, trace: Trace, buffer: Buffer[Any]) -> bool:
@@ -199,16 +204,22 @@ class _Probe:
             place = self._above(scheduler.buffer, self._below, order)
         trace.add_place(place)
 
-    def _above(self, buffer: Buffer[Any], below: BufferProbe, order: int) -> Place:
+    def _above(self, buffer: Buffer[Any], below: BufferProbe, order: float) -> Place:
         """This place, above a buffer; the last one above it, in the order of the pipeline, is in front of it."""
-        config = buffer.config
+        place = Place(self._name, order, buffer.config.capacity, buffer.config.strategy, below.number)
         front = self._trace.place(below.place)
-        if front is not None and front.buffer == below.number and front.order > order:
-            return Place(self._name, order, config.capacity, config.strategy, below.number)
-        if front is not None and front.buffer == below.number:
-            self._trace.add_place(replace(front, last=False))
+        if front is None or front.buffer != below.number or front.name == self._name:
+            below.place = self._name
+            return replace(place, last=True)
+        if below.begun and order > front.order:
+            # Made and subscribed to while items flow, inside of a `flat_map`: it is above of what was there before.
+            known = self._trace.place(self._name)
+            return replace(place, order=front.order - 0.5 if known is None else known.order)
+        if order < front.order:
+            return place
+        self._trace.add_place(replace(front, last=False))
         below.place = self._name
-        return Place(self._name, order, config.capacity, config.strategy, below.number, last=True)
+        return replace(place, last=True)
 
     def on_next(self, item: Any) -> None:
         """Records the item, then lets it pass."""
@@ -228,5 +239,8 @@ class _Probe:
         self._observer.on_completed()
 
     def _add(self, kind: Kind, text: str | None = None) -> None:
-        filled = None if self._below is None else self._below.filled
+        filled = None
+        if self._below is not None:
+            self._below.begun = True
+            filled = self._below.filled
         self._trace.add(self._clock(), self._name, kind, text, filled)

@@ -6,7 +6,7 @@ import reprlib
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
@@ -65,7 +65,7 @@ class Place:
 
     Args:
         name: The probe's.
-        order: Sorts the places as the pipeline flows.
+        order: Sorts the places as the pipeline flows; of some that were made while it ran, it is no whole number.
         capacity: Of the buffer that the probe is above of, None where it is above of none that tells.
         strategy: Of that buffer.
         buffer: Tells buffers apart: probes above of the same one have the same.
@@ -73,7 +73,7 @@ class Place:
     """
 
     name: str
-    order: int
+    order: float
     capacity: int | None = None
     strategy: Strategy | None = None
     buffer: int | None = None
@@ -111,7 +111,6 @@ class Trace:
         self._events: deque[Event] = deque(maxlen=max_events)
         self._places: dict[str, Place] = {}
         self._counts: Counter[tuple[str, Kind]] = Counter()  # an entry for each probe and kind
-        self._filled: dict[int, int] = {}  # by buffer
         self._buffers = count()
         self._lock = threading.Lock()
         self._origin: float | None = None
@@ -172,13 +171,13 @@ class Trace:
         """The part from `start` to `end`, in seconds, as a trace: for a closer look."""
         part = Trace(max_events=self.max_events)
         part._places = {place.name: place for place in self.places}
+        filled: dict[str, int] = {}
         for event in self.events:
             if start <= event.at <= end:
                 part._keep(event)
-            elif event.at < start and (place := part._places.get(event.probe)) is not None:
-                if event.filled is not None and place.buffer is not None:
-                    part._filled[place.buffer] = event.filled
-        part._begin_with(dict(part._filled), start)
+            elif event.at < start and event.filled is not None:
+                filled[event.probe] = event.filled
+        part._begin_with(filled, start)
         part._start, part._end, part._closed = start, min(end, self.end), True
         return part
 
@@ -305,13 +304,6 @@ class Trace:
             if not self._closed:
                 self._keep(Event(self._at(now), probe, kind, item, filled))
 
-    def sample(self, now: float, probe: str, buffer: int, filled: int) -> None:
-        """Records a buffer's fill, if it is not what it was."""
-        with self._lock:
-            if not self._closed and self._filled.get(buffer, 0) != filled:
-                self._filled[buffer] = filled
-                self._keep(Event(self._at(now), probe, "buffer", None, filled))
-
     # -- within
 
     def _at(self, now: float) -> float:
@@ -325,12 +317,11 @@ class Trace:
         self._events.append(event)
         self._counts[event.probe, event.kind] += 1
 
-    def _begin_with(self, filled: dict[int, int], at: float) -> None:
+    def _begin_with(self, filled: dict[str, int], at: float) -> None:
         """A part begins with the fill that its buffers had."""
-        for place in self.places:
-            if place.last and place.buffer in filled:
-                first = Event(at, place.name, "buffer", None, filled[place.buffer])
-                self._events.appendleft(replace(first))
+        for place in reversed(self.places):
+            if place.last and place.name in filled and len(self._events) < self.max_events:
+                self._events.appendleft(Event(at, place.name, "buffer", None, filled[place.name]))
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> ModuleNotFoundError:

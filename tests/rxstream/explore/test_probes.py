@@ -68,6 +68,33 @@ def test_the_places_are_in_the_order_of_the_pipeline() -> None:
     assert {event.probe for event in trace if event.kind == "drop"} == {"texts"}
 
 
+def test_a_probe_inside_of_flat_map_is_above_of_what_is_below() -> None:
+    """Although it is made while items flow; the buffer stays below the probe in front of it."""
+    source = reactivex.interval(1.0).pipe(
+        rx.take(3),
+        probe("outer"),
+        rx.flat_map(lambda n: reactivex.timer(0.1).pipe(probe("inner"), rx.map(lambda _: n))),
+        probe("result"),
+    )
+    trace = simulate(source, buffer=stream_config(4, "sliding"))
+    assert trace.probes == ("outer", "inner", "result", "consumer")
+    assert [place.name for place in trace.places if place.last] == ["result"]
+    assert trace.counts("inner")["next"] == 3
+
+
+async def test_a_trace_of_many_streams_stays_small() -> None:
+    """One that is kept for the life of an app: nothing in it grows with the number of streams."""
+    trace = Trace(max_events=10)
+    sizes = []
+    for _ in range(3):
+        for _ in range(20):
+            await everything(reactivex.of(1, 2).pipe(trace.probe("a"), rx.map(str), trace.probe("b")))
+        sizes.append(sum(len(value) for value in vars(trace).values() if hasattr(value, "__len__")))
+    assert sizes[0] == sizes[2]
+    assert trace.probes == ("a", "b")
+    assert [place.name for place in trace.places if place.last] == ["b"]
+
+
 def test_each_buffer_has_its_own_probe() -> None:
     """One in the middle of the pipe drops under the name of what is above it."""
     source = reactivex.interval(0.1).pipe(

@@ -42,6 +42,11 @@ class Kernel:
             assert await self._next(), f"the cell ended without {wanted!r}: {self._pictures[-1:]}"
         return self._pictures[-1]
 
+    async def until(self, printed: str) -> None:
+        """Waits until the cell has printed this."""
+        while printed not in self.printed:
+            assert await self._next(), f"the cell ended without {printed!r}"
+
     async def end(self) -> str:
         """Waits for the end of the cell; returns the last picture."""
         while await self._next():
@@ -123,6 +128,24 @@ async def test_it_ends_with_the_stream(tmp_path: Path) -> None:
         await cell.start("await watch(reactivex.throw(ValueError('no <b>')))")
         assert "failed: ValueError(&#x27;no &lt;b&gt;&#x27;)" in await cell.end()
         assert cell.error == "ValueError"
+
+
+async def test_a_simulation_can_be_interrupted(tmp_path: Path) -> None:
+    """One whose code never waits; the cell ends long before the simulation would give up by itself."""
+    async with kernel(tmp_path) as cell:
+        await cell.run(
+            "import asyncio, reactivex\nfrom reactivex import operators as rx\nfrom rxstream import virtual\nstop = []"
+        )
+        await cell.run("from rxstream.explore import simulate; virtual.PATIENCE = 1000")
+        await cell.start(
+            "print('begins')\n"
+            "simulate(reactivex.repeat_value(1).pipe(rx.take_while(lambda n: not stop), rx.filter(lambda n: False)))"
+        )
+        await cell.until("begins")
+        await cell.manager.interrupt_kernel()
+        await cell.end()
+        assert cell.error == "KeyboardInterrupt"
+        assert await cell.run("stop.append(1)\n" + THREADS) == "[] []\n"
 
 
 async def test_outside_of_a_notebook_it_says_so() -> None:
