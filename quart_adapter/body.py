@@ -381,8 +381,7 @@ class StreamBody(ResponseBody):
 
     def _failed(self, error: Exception) -> bytes | None:
         self._over = True
-        if not self._boundary.buffer.disposed:  # or it was closed, and did not fail
-            self._note_failure(error)
+        self._note_failure(error)
         if self._on_error is not None:
             logger.error("an event stream failed", exc_info=error)
             return self._context.run(self._on_error, error) or None

@@ -8,7 +8,7 @@ from typing import TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rxstream.boundary import Source
+from rxstream.boundary import like
 from rxstream.demand import DemandScheduler
 from rxstream.metrics.labels import check_name
 from rxstream.metrics.stream_metrics import StreamMetrics
@@ -79,7 +79,6 @@ def with_metrics(name: str, metrics: StreamMetrics | None = None) -> Callable[[O
                 raise
             return CompositeDisposable(Disposable(probe.close), subscription)
 
-        # What is asked of a `Source` holds for what we pass on of one: no thread is needed here either.
-        return Source(subscribe) if isinstance(source, Source) else Observable(subscribe)
+        return like(source, subscribe)
 
     return operator

@@ -114,13 +114,13 @@ class StreamProbe:
             self.bytes += len(item)
 
     def completed(self) -> None:
-        """The stream came to its end."""
-        if self.outcome == "cancelled":
+        """The stream came to its end. What is told first is what happened."""
+        if self.outcome == "cancelled" and self._final is None:
             self.outcome = "completed" if self.elements else "empty"
 
     def failed(self, error: BaseException) -> None:
         """The stream failed; or it was just left, where this is the mark of it, as `CancelledError`."""
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or self._final is not None:
             return
         self.outcome = "error"
         if isinstance(error, BackpressureError):

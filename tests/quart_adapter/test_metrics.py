@@ -178,6 +178,24 @@ async def test_a_response_that_is_never_sent(builder: str, counts: Counts) -> No
     assert (counts.outcomes(), counts.gauges()) == ({"cancelled": 1}, {0})
 
 
+async def test_a_response_that_is_closed_before_it_is_sent(counts: Counts) -> None:
+    """The client sees a failure; the stream itself has not failed."""
+    counts.labels["format"] = "json"
+    app = Quart(__name__)
+    streams = RxStream(app, metrics=counts.metrics)
+
+    @app.get("/")
+    async def route() -> Response:
+        built = await export(Source(1, 2, then="wait"), filename="x")
+        for body in list(streams._live):
+            body.abandon()
+        return built
+
+    with pytest.raises((StreamCutOff, ExceptionGroup)):  # Quart 0.23 groups it
+        await app.test_client().get("/")
+    assert (counts.outcomes(), counts("stream_errors_total")) == ({"cancelled": 1}, 0)
+
+
 async def test_a_download_of_the_wrong_size_has_failed(counts: Counts) -> None:
     """It is not as long as was announced."""
     counts.labels["format"] = "bytes"

@@ -22,6 +22,7 @@ from rxstream import BufferConfig, StreamMetrics, from_async_iterable, to_async_
 from rxstream.buffer import Buffer
 from rxstream.metrics import METRICS, MetricsBackend, StreamProbe, recorder, with_metrics
 from rxstream.metrics.catalog import ELEMENTS
+from rxstream.metrics.probe import Totals
 from rxstream.metrics.recorder import JOBS
 from rxstream.metrics.sums import INBOX, MAX_NAMES, OTHER, VALUES
 from tests.rxstream.metered import Blocks, Kept, Raises
@@ -219,12 +220,42 @@ def test_a_stream_that_never_began_is_none(kept: Kept, metrics: StreamMetrics) -
     assert kept.outcomes("s") == {}
 
 
-def test_a_failure_is_not_taken_for_the_end(metrics: StreamMetrics) -> None:
-    """Whatever is told first is what happened."""
+def test_what_is_told_first_is_what_happened(metrics: StreamMetrics) -> None:
+    """A failure is not taken for the end, and what comes after the close does not count."""
     probe = metrics.probe("s", "items", "internal").open()
     probe.failed(ValueError())
     probe.completed()
     assert probe.outcome == "error"
+    probe = metrics.probe("s", "items", "internal").open()
+    probe.close()
+    probe.failed(ValueError())
+    probe.completed()
+    assert probe.outcome == "cancelled"
+
+
+def test_counters_do_not_go_back(kept: Kept, metrics: StreamMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked at in the middle of a change, a stream may seem to have come to less than before; then it catches up."""
+    looks = iter(
+        [Totals(suspended=5.0, overflows=4), Totals(suspended=3.0, overflows=2), Totals(suspended=6.0, overflows=5)]
+    )
+    monkeypatch.setattr(StreamProbe, "totals", lambda probe: next(looks))
+    probe = metrics.probe("s", "items", "internal")
+    probe.strategy = "suspend"
+    probe._recorder._sums.opened(probe)
+    for expected in ((5, 4), (5, 4), (6, 5)):
+        metrics.flush()
+        assert kept.counter("stream_suspended_seconds_total", "s") == expected[0]
+        assert kept.counter("stream_buffer_overflows_total", "s", strategy="suspend") == expected[1]
+    probe._recorder._sums._live.clear()
+
+
+def test_the_thread_does_not_end_under_a_stream_that_begins(metrics: StreamMetrics) -> None:
+    """Between its last look and its end one may have come: it looks again."""
+    probe = metrics.probe("s", "items", "internal").open()
+    thread = metrics._recorder._thread
+    assert not metrics._recorder._may_end()
+    assert metrics._recorder._thread is thread
+    probe.close()
 
 
 def test_a_closed_stream_keeps_nothing_alive(metrics: StreamMetrics) -> None:
