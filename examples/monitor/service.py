@@ -55,6 +55,7 @@ class Service:
     ) -> None:
         self.samples: Subject[Row] = Subject()
         self.news: Subject[ServerSentEvent] = Subject()
+        self._changes = 0
         self._streams = streams
         self._lab = lab
         self._latency = latency
@@ -81,13 +82,13 @@ class Service:
         await self.store.close()
 
     def changed(self) -> None:
-        """Tells the pages that the list of histories is not what it was."""
-        self.news.on_next(ServerSentEvent({}, event="histories"))
+        """The list of histories is not what it was."""
+        self._changes += 1
 
     def _tell_import(self, job: Import) -> None:
-        self.news.on_next(ServerSentEvent(asdict(job), event="import"))
         if job.state == "done":
             self.changed()
+        self.news.on_next(ServerSentEvent(asdict(job), event="import"))
 
     def _state(self) -> dict[str, Any]:
         streams = self._streams.streams()
@@ -96,6 +97,9 @@ class Service:
             "streams": [as_row(stream, self._lab.buffer_of(stream)) for stream in streams[:LISTED]],
             "circuits": as_rows(),
             "latency": self._latency.state(),
+            # Again, for a page that was too slow for the news of them, or came later.
+            "imports": [asdict(job) for job in self.imports.recent.values()],
+            "histories": self._changes,
         }
 
 

@@ -177,6 +177,9 @@ async def test_a_large_upload_shows_its_progress(monitor: Monitor, page: Page, t
     assert shares[-1] == 1 and len([share for share in shares if 0 < share < 1]) >= 2
     await expect(page.locator("#import-news")).to_contain_text("samples were imported")
 
+    await page.reload()
+    await expect(page.locator("#jobs .job-text")).to_contain_text("samples in ")
+    await expect(page.locator("#import-news")).to_be_empty()  # it was said before
     await page.get_by_role("button", name="Show large.ndjson in the charts").click()
     await expect(page.locator("#imported-name")).to_contain_text("This is large.ndjson: ")
     await expect(page.locator("#machine-title")).to_be_focused()

@@ -15,7 +15,7 @@ import pytest
 import reactivex
 
 from examples.monitor.app import create_app
-from examples.monitor.archive import Archive
+from examples.monitor.archive import Archive, NewHistory
 from examples.monitor.formats import ImportedSample, decoder_for
 from examples.monitor.sampler import Probe
 from examples.monitor.store import Row, Store
@@ -184,6 +184,26 @@ async def test_imported_samples_are_not_pruned(tmp_path: Path) -> None:
                 pass
         kept = await (await client.get(f"/imports/{history['id']}/history.json")).get_json()
     assert [row["id"] for row in kept] == [1, 2, 3, 4, 5]
+
+
+async def test_a_disk_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite finds no room: the answer says so, and what was written is removed."""
+    opened = NewHistory.open
+
+    async def on_a_small_disk(self: NewHistory) -> None:
+        await opened(self)
+        assert self._database is not None
+        await self._database.execute("PRAGMA max_page_count = 8")
+
+    monkeypatch.setattr(NewHistory, "open", on_a_small_disk)
+    app = create_app(database=tmp_path / "samples.sqlite3")
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.ndjson"\r\n\r\n%b\r\n--x--\r\n'
+    async with app.test_app() as running:
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        lines = b"\n".join(map(encoded, range(1000)))
+        answer = await running.test_client().post("/imports", headers=headers, data=form % lines)
+        assert (answer.status_code, (await answer.get_json())["error"]) == (507, "disk_full")
+        assert list((tmp_path / "samples.sqlite3.imports").iterdir()) == []
 
 
 def encoded(number: int, id: int | None = None) -> bytes:

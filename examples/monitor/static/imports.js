@@ -7,7 +7,8 @@ import { element, make, write } from "./page.js";
 const form = element("import");
 const input = element("import-file");
 const drop = element("drop");
-const jobs = new Map(); // id -> { item, bar, text, cancel }
+const REMEMBERED = 50; // more than the monitor tells of
+const jobs = new Map(); // id -> { item, bar, text, cancel, ... }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -27,6 +28,7 @@ async function upload(file) {
   const id = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const abort = new AbortController();
   const job = jobFor({ id, name: file.name });
+  job.ran = true;
   job.cancel.hidden = false;
   job.cancel.addEventListener("click", () => abort.abort());
   const body = new FormData();
@@ -50,14 +52,19 @@ function jobFor({ id, name }) {
   const text = make("p", { className: "job-text" });
   const item = make("li", { className: "job" }, make("strong", { textContent: name }), cancel, bar, text);
   element("jobs").prepend(item);
-  const job = { item, bar, text, cancel, name, over: false };
+  const job = { item, bar, text, cancel, name, ran: false, over: false };
   jobs.set(id, job);
-  if (jobs.size > 10) {
+  if (jobs.size > REMEMBERED) {
     const [oldest, gone] = jobs.entries().next().value;
     jobs.delete(oldest);
     gone.item.remove();
   }
   return job;
+}
+
+// To those who hear the page, of what happened while it was open.
+function announce(job, words) {
+  if (job.ran) write(element("import-news"), words);
 }
 
 function fail(job, reason) {
@@ -66,7 +73,7 @@ function fail(job, reason) {
   job.item.classList.add("failed");
   job.bar.hidden = job.cancel.hidden = true;
   write(job.text, `Nothing was imported: ${reason}`);
-  write(element("import-news"), `${job.name}: nothing was imported. ${reason}`);
+  announce(job, `${job.name}: nothing was imported. ${reason}`);
 }
 
 // What the server says: how much it has taken in, which is not what the browser has sent.
@@ -85,9 +92,10 @@ export function showImport(news) {
     job.bar.value = 1;
     job.cancel.hidden = true;
     write(job.text, `${count(news.samples)} samples in ${duration(news.seconds)}${speed}`);
-    write(element("import-news"), `${job.name}: ${count(news.samples)} samples were imported.`);
+    announce(job, `${job.name}: ${count(news.samples)} samples were imported.`);
     return;
   }
+  job.ran = true;
   const share = news.size ? Math.min(1, news.bytes / news.size) : null;
   if (share === null) job.bar.removeAttribute("value");
   else job.bar.value = share;

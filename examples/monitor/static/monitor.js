@@ -11,6 +11,7 @@ import "./totals.js";
 
 let lastId = 0;
 let heard = null;
+let listed = null; // which list of histories it was
 
 function say(state, text) {
   write(element("status"), text);
@@ -28,9 +29,11 @@ const receive = {
     showState(state);
     showLatency(state);
     showLanes(state);
+    for (const job of state.imports) showImport(job);
+    if (state.histories !== listed) listHistories();
+    listed = state.histories;
   },
   import: showImport,
-  histories: listHistories,
 };
 
 function connect() {
@@ -38,7 +41,7 @@ function connect() {
   for (const [kind, take] of Object.entries(receive)) {
     events.addEventListener(kind, (event) => take(JSON.parse(event.data)));
   }
-  events.addEventListener("open", () => listHistories());
+  events.addEventListener("open", () => (listed = null)); // it may be another monitor by now
   // The browser reconnects by itself, and sends the last id; it gives up on an answer that is no stream.
   events.addEventListener("error", () => {
     say("lost", "Connection lost, trying again");
