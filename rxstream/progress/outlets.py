@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -18,7 +17,7 @@ logger = logging.getLogger("rxstream.progress")
 
 GRACE: Final = 0.02
 """Seconds that the end of a stream waits for the callback to return from its last report, so that whoever sees the end
-has seen that report. A callback that was slow before is not waited for."""
+has seen that report."""
 
 
 class Outlet(Protocol):
@@ -69,7 +68,6 @@ class Thread:
         self._latest: Progress | None = None
         self._busy = False
         self._done = False
-        self._slow = False
         self._failed = False
         self._worker = Worker(contextvars.copy_context(), on_idle=_nothing, on_error=self._went_wrong)
 
@@ -82,9 +80,9 @@ class Thread:
             idle, self._busy = not self._busy, True
         if idle:
             self._worker.submit(self._run)
-        if wait and not self._slow:
+        if wait:
             with self._changed:
-                self._slow = not self._changed.wait_for(lambda: not self._busy, GRACE)
+                self._changed.wait_for(lambda: not self._busy, GRACE)
 
     def _run(self) -> None:
         while True:
@@ -94,12 +92,10 @@ class Thread:
                     self._busy = False
                     self._changed.notify_all()
                     return
-            began = time.monotonic()
             try:
                 self._function(progress)
             except BaseException as error:
                 self._went_wrong(error)
-            self._slow |= time.monotonic() - began > GRACE
 
     def _went_wrong(self, error: BaseException) -> None:
         if not self._failed:

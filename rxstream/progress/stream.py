@@ -130,7 +130,6 @@ class CountedStream(Generic[T]):
             observer = self._open.pop()
         except IndexError:
             return None
-        self._due = inf
         self._report(outcome)
         self._outlets = []
         return observer

@@ -310,6 +310,18 @@ async def test_many_streams_end_while_the_loop_goes_on() -> None:
     assert all(isinstance(signals[0], CircuitOpenError) for signals in ended)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_where_the_end_is_sent(strategy: str) -> None:
+    """On the event loop; under `suspend` on a thread, which may have to wait inside an operator's lock."""
+    circuit, threads = breaker(), list[int]()
+    note = ops.do_action(on_error=lambda error: threads.append(threading.get_ident()))
+    task = asyncio.create_task(outcome(rx.never().pipe(with_circuit(circuit), note), strategy))
+    await until(lambda: running(circuit))
+    await asyncio.to_thread(circuit.open)
+    await task
+    assert (threads == [threading.get_ident()]) == (strategy != "suspend")
+
+
 async def test_merged_streams_do_not_hang() -> None:
     """A worker that waits inside `merge`'s lock, and the end of a sibling that comes from outside."""
     circuit = breaker()

@@ -190,6 +190,20 @@ async def test_what_was_open_stays_closed_to_all_while_redis_is_silent(redis_ser
         redis_server.thaw()
 
 
+async def test_what_is_remembered_is_looked_at_twice(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The circuit may open while a stream is let in by memory, just before it could be told."""
+    circuit = shared(redis_server)
+    asked = guard.Guard.of(circuit)
+    answers = iter([None, asked.refusal(1)])
+    monkeypatch.setattr(asked, "_recalled", lambda: next(answers))
+    monkeypatch.setattr(asked, "busy_for", lambda: 9.0)
+    origin = Origin(1)
+    assert isinstance((await outcome(origin.through(circuit)))[0], CircuitOpenError)
+    assert origin.started == 0 and running(circuit) == 0
+
+
 async def test_an_answer_that_comes_late_is_heard(redis_server: RedisServer) -> None:
     """A stream that was let in by memory ends once it shows that the circuit had opened."""
     one, other = shared(redis_server), shared(redis_server)

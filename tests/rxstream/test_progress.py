@@ -22,6 +22,7 @@ from reactivex.testing import TestScheduler
 
 from rxstream import Progress, from_async_iterable, to_async_iterable
 from rxstream.operators import with_progress
+from rxstream.progress.outlets import Call, Log, Thread
 from tests.rxstream.circuits import Lag, Origin
 from tests.rxstream.support import STRATEGIES, Recorder, everything, first, until, until_now
 
@@ -289,6 +290,52 @@ def test_no_report_comes_after_the_last() -> None:
         thread.join()
         until_now(lambda reports=reports: reports and reports[-1].done)
         assert [r.done for r in reports].count(True) == 1
+
+
+def report(elements: int, outcome: Any = "running") -> Progress:
+    """One of many."""
+    return Progress("x", elements, 0, None, 1.0, 1.0, None, outcome != "running", outcome)
+
+
+@pytest.mark.parametrize("kind", ["call", "thread", "log"])
+def test_an_outlet_takes_nothing_after_the_last(kind: str, lines: Callable[[], list[str]]) -> None:
+    """Whoever is late with a report."""
+    taken: list[Progress] = []
+    outlet: Any = {"call": Call, "thread": Thread}[kind](taken.append) if kind != "log" else Log(last_only=False)
+    for one in (report(1), report(2, "cancelled"), report(1)):
+        outlet.report(one, wait=False)
+    if kind == "thread":
+        until_now(lambda: not outlet._busy)
+    assert [one.elements for one in taken][-1:] == ([] if kind == "log" else [2])
+    assert len(lines()) == (2 if kind == "log" else 0)
+
+
+def test_a_function_that_has_failed_is_called_again() -> None:
+    """Whatever it has raised."""
+    taken: list[int] = []
+
+    def fail(progress: Progress) -> None:
+        taken.append(progress.elements)
+        raise SystemExit
+
+    outlet = Thread(fail)
+    for number in range(1, 4):
+        outlet.report(report(number), wait=False)
+        until_now(lambda number=number: taken[-1:] == [number] and not outlet._busy)
+    assert taken == [1, 2, 3]
+
+
+def test_a_source_whose_subscribe_raises(lines: Callable[[], list[str]]) -> None:
+    """One that does not even keep to RxPY's own ways."""
+
+    class Broken(rx.Observable[int]):
+        def subscribe(self, *_: Any, **__: Any) -> Any:
+            raise OSError("no connection")
+
+    recorder = Recorder()
+    Broken().pipe(with_progress("x")).subscribe(recorder)
+    assert len(recorder.errors) == 1
+    assert lines()[0].startswith("WARNING x: failed after 0 elements")
 
 
 # -- what it must not do
