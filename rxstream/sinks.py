@@ -223,10 +223,11 @@ class AsyncStream(AsyncIterator[T], Generic[T]):
 
         Waits for the cleanup of async sources, up to `CLEANUP_TIMEOUT` seconds. Any number of times.
         """
+        # In this order: a generator that waits while it is closed would be an error to a task that asks it for an item.
+        await self._boundary.aclose()
         generator = self._generator
         if generator is not None and not generator.ag_running:
             await generator.aclose()
-        await self._boundary.aclose()
 
     async def __aenter__(self) -> AsyncStream[T]:
         """Subscribes, so that a hot source misses nothing from here on."""

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import operator
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -256,3 +257,32 @@ async def test_operators_between_cost_no_item() -> None:
     even: Observable[int] = from_async_iterable(lambda: numbers(200)).pipe(ops.filter(is_even))
     source = even.pipe(ops.scan(operator.add, 0), ops.pairwise())
     assert len(await everything(source, 3)) == 99
+
+
+async def test_a_stream_that_is_closed_under_its_reader() -> None:
+    """Whoever closes it, and whatever it is at: the reader sees an end, also while a source is cleaning up."""
+
+    async def slow_to_close() -> AsyncIterator[int]:
+        try:
+            async for number in numbers(1_000_000):
+                yield number
+        finally:
+            await asyncio.sleep(0.01)
+
+    async def read() -> int:
+        count = 0
+        async for _ in stream:
+            count += 1
+            await asyncio.sleep(0)
+        return count
+
+    for turns in range(2, 40):
+        stream = to_async_iterable(from_async_iterable(slow_to_close), stream_config(4))
+        reader = asyncio.create_task(read())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE):
+            await stream.aclose()
+            assert await reader < 100
+        found = stream.statistics()
+        assert found.pushed == found.delivered + found.discarded
