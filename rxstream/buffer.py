@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from rxstream.buffer_config import BufferConfig, Strategy
 
-__all__ = ["Buffer", "BufferObserver", "BufferStatistics"]
+__all__ = ["Buffer", "BufferObserver", "BufferStatistics", "check_on_dropped"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,12 @@ class _Count:
 
     left: int
     wake: Callable[[], object]
+
+
+def check_on_dropped(hook: object) -> None:
+    """Refuses what is no hook where it is given, and not at the first item that is dropped."""
+    if hook is not None and not callable(hook):
+        raise TypeError(f"on_dropped must be callable, not {hook!r}")
 
 
 class Buffer(Generic[T]):

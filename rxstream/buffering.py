@@ -15,6 +15,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxstream.boundary import Boundary
+from rxstream.buffer import check_on_dropped
 from rxstream.buffer_config import BufferConfig, BufferLike, Strategy, resolve_buffer
 from rxstream.demand import DemandScheduler, as_action
 from rxstream.loops import call_soon
@@ -55,7 +56,7 @@ def with_buffer(
         scheduler: Where a plain observer is called.
 
     Raises:
-        TypeError, ValueError: The buffer is none, when the operator is built.
+        TypeError, ValueError: The buffer, the hook or the scheduler is none, when the operator is built.
 
     Items that were accepted come before the terminal, errors too. On dispose what is in the buffer is discarded and
     the source disposed; a thread that waits is released. An observer that raises is disposed, and the error logged to
@@ -69,6 +70,9 @@ def with_buffer(
         config = BufferConfig(
             config.capacity if capacity is None else capacity, config.strategy if strategy is None else strategy
         )
+    check_on_dropped(on_dropped)
+    if scheduler is not None and not isinstance(scheduler, abc.SchedulerBase):
+        raise TypeError(f"scheduler must be a scheduler of reactivex, not {scheduler!r}")
 
     def operator(source: Observable[T]) -> Observable[T]:
         amid_a_pipe = through_buffer(source, config, on_dropped)

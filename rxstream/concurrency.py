@@ -85,7 +85,7 @@ async def for_each(
     async with to_async_iterable(observable, buffer) as items:
         if max_concurrent == 1:
             async for item in items:
-                await async_fn(item)
+                await _call(async_fn, item)
         else:
             async with aclosing(bounded_map(items, async_fn, max_concurrent, False)) as results:
                 async for _ in results:
@@ -99,6 +99,13 @@ def _check(fn: Callable[..., Any], max_concurrent: int) -> None:
         raise TypeError(f"max_concurrent must be an int, not {max_concurrent!r}")
     if max_concurrent < 1:
         raise ValueError(f"max_concurrent must be at least 1, not {max_concurrent}")
+
+
+def _call(fn: Callable[[T], Awaitable[R]], item: T) -> Awaitable[R]:
+    awaitable = fn(item)
+    if not isinstance(awaitable, Awaitable):
+        raise TypeError(f"an async function is needed, but {fn!r} returned {type(awaitable).__name__}")
+    return awaitable
 
 
 async def bounded_map(
@@ -154,10 +161,7 @@ class _Calls:
         return self._ready.popleft()
 
     def _start(self, item: Any) -> None:
-        awaitable = self._fn(item)
-        if not isinstance(awaitable, Awaitable):
-            raise TypeError(f"an async function is needed, but {self._fn!r} returned {type(awaitable).__name__}")
-        call = asyncio.ensure_future(awaitable)
+        call = asyncio.ensure_future(_call(self._fn, item))
         self.running.add(call)
         call.add_done_callback(self._done)
         if self._ordered:

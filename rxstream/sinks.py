@@ -12,7 +12,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxstream.boundary import Boundary, Source
-from rxstream.buffer import BufferStatistics
+from rxstream.buffer import BufferStatistics, check_on_dropped
 from rxstream.buffer_config import BufferConfig, BufferLike, resolve_buffer
 from rxstream.demand import DemandScheduler
 from rxstream.loops import call_on
@@ -330,7 +330,7 @@ def to_async_iterable(
         An async iterator and async context manager with `batches()`, `statistics()` and `aclose()`.
 
     Raises:
-        TypeError: `observable` is none, or the buffer is nothing that can be one.
+        TypeError: `observable` is none, the buffer is nothing that can be one, or `on_dropped` is not callable.
         ValueError: No preset has that name, or the capacity is out of range.
 
     On cancel, break or an error in the `async with` block the subscription is disposed, what is left in the buffer is
@@ -349,4 +349,5 @@ def to_async_iterable(
     """
     if not isinstance(observable, Observable):
         raise TypeError(f"to_async_iterable takes an Observable, not {type(observable).__name__}")
+    check_on_dropped(on_dropped)
     return AsyncStream(AsyncBoundary(observable, resolve_buffer(buffer, "export"), on_dropped))

@@ -144,6 +144,13 @@ async def test_a_call_that_is_cancelled_from_within() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 4])
+async def test_for_each_says_what_it_needs(most: int) -> None:
+    """A plain function is named, and what it returned, with any number of calls in flight."""
+    with pytest.raises(TypeError, match=r"an async function is needed, but .* returned int"):
+        await for_each(rx.of(1), lambda n: n, max_concurrent=most)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("most", [1, 4])
 async def test_for_each_sees_every_item(most: int) -> None:
     """One call for each item, in order where there is one at a time."""
     seen: list[int] = []

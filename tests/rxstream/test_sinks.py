@@ -39,6 +39,20 @@ def test_what_is_no_buffer_is_refused(buffer: Any) -> None:
         to_async_iterable(rx.never(), buffer)
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: to_async_iterable(rx.never(), on_dropped=3),  # type: ignore[arg-type]
+        lambda: with_buffer(on_dropped=3),  # type: ignore[arg-type]
+        lambda: with_buffer(scheduler=3),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_called_is_refused(build: Any) -> None:
+    """A wrong hook or scheduler fails where it is given, and not when the first item is dropped."""
+    with pytest.raises(TypeError, match="must be"):
+        build()
+
+
 def test_the_default_buffer() -> None:
     """Without a buffer it is the `export` preset."""
     found = to_async_iterable(rx.never()).statistics()
