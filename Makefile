@@ -37,9 +37,9 @@ lint: .venv/.extra-dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy $(TYPED)
 
-# tests/docs builds it as well: this one is for readers.
+# tests/docs builds it as well: this one is for readers. Not --quiet: a warning that is not shown is not counted.
 docs: .venv/.extra-dev
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 	@echo "the site is .build/site/index.html"
 
 test-main: .venv/.wheel suite
