@@ -18,6 +18,7 @@ from reactivex import Observable, operators
 
 from quart_adapter import RxStream, StreamInfo, UploadError, sse
 from rxstream import AsyncStream, BufferConfig, BufferStatistics, to_async_iterable
+from rxstream.operators import with_metrics
 
 EVERY = 0.02  # seconds
 CAPACITY = 64
@@ -33,10 +34,10 @@ ASKED = 500
 class Lane:
     """One stream that is being read: its buffer, and how many events its reader has asked for."""
 
-    def __init__(self, buffer: BufferConfig) -> None:
+    def __init__(self, name: str, buffer: BufferConfig) -> None:
         self.asked = 0
         self._more = asyncio.Event()
-        self._items: AsyncStream[dict[str, Any]] = to_async_iterable(readings(), buffer)
+        self._items: AsyncStream[dict[str, Any]] = to_async_iterable(readings().pipe(with_metrics(name)), buffer)
 
     def statistics(self) -> BufferStatistics:
         return self._items.statistics()
@@ -75,7 +76,7 @@ class Lab:
             name, buffer = LANES[strategy]
             if any(stream.name == name for stream in RxStream.of(current_app).streams()):
                 raise UploadError(409, "taken", "another page is reading this stream")
-            lane = self._lanes[name] = Lane(buffer)
+            lane = self._lanes[name] = Lane(name, buffer)
             return await sse(lane.events(), buffer=BufferConfig(1, "suspend"), name=name)
 
         @routes.post("/lab/ask")

@@ -22,7 +22,7 @@ from reactivex import Observable
 
 from quart_adapter import sse
 from rxstream import circuits, from_async_iterable, to_async_iterable
-from rxstream.operators import with_circuit
+from rxstream.operators import with_circuit, with_metrics
 
 CIRCUIT = "disk_latency"
 EVERY = 1.0  # seconds
@@ -52,7 +52,7 @@ class Latency(CircuitBreakerListener):
     def measurements(self) -> Observable[float]:
         """Milliseconds, one every second, behind the circuit: a source for each subscriber."""
         guard = with_circuit(self._breaker, first_item_timeout=10, idle_timeout=10)
-        return from_async_iterable(self._measure).pipe(guard)
+        return from_async_iterable(self._measure).pipe(guard, with_metrics(CIRCUIT))
 
     async def run(self) -> None:
         """Subscribes again and again, as a client would; each attempt is one that the circuit may refuse."""

@@ -106,6 +106,12 @@ async def test_a_slow_reader_fills_its_own_buffer(monitor: Monitor, client: http
         state = await first(monitor, client, "state", is_full)
         await client.post(f"{monitor.url}/lab/ask?count=3")
         numbers = [(await asyncio.wait_for(reading, DEADLINE)).data["n"]]
+        overflows = [
+            sample.value
+            for sample in await scraped(monitor, client)
+            if sample.name == "stream_buffer_overflows_total" and sample.labels["stream"] == f"lab_{strategy}"
+        ]
+        assert (sum(overflows) >= 10) == (strategy != "suspend")
         numbers += [(await asyncio.wait_for(anext(events), DEADLINE)).data["n"] for _ in range(2)]
     stream = lane(state, strategy)
     assert stream is not None

@@ -4,6 +4,7 @@ import { bytes, count, duration } from "./format.js";
 import { element, rows } from "./page.js";
 
 const EVERY = 5000; // milliseconds
+const PLACES = { in: " (upload)", internal: " (within)" };
 const LINE = /^(\w+)\{(.*)\} (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
@@ -31,7 +32,7 @@ function row(sums) {
   const of = (name) => sums[name] ?? 0;
   const failed = of("stream_duration_seconds_count error");
   return [
-    sums.direction === "in" ? `${sums.stream} (upload)` : sums.stream,
+    sums.stream + (PLACES[sums.direction] ?? ""),
     sums.format,
     count(of("stream_active")),
     count(of("stream_duration_seconds_count") + failed),
