@@ -18,9 +18,9 @@ from reactivex.subject import Subject
 
 from rxstream import RxStreamError, circuits, for_each, from_async_iterable, to_async_iterable
 from rxstream.circuit.guard import CircuitOpenError
-from rxstream.operators import with_circuit
+from rxstream.operators import with_circuit, with_progress
 from tests.rxstream.circuits import Lag, Listener, Origin, breaker, due, opened, outcome, probes, running
-from tests.rxstream.support import STRATEGIES, Recorder, first, until
+from tests.rxstream.support import STRATEGIES, Recorder, first, until, workers
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,14 @@ async def test_demand_passes_through(source: Any) -> None:
         assert await first(items, 3) == [0, 1, 2]
         await asyncio.sleep(0.05)
         assert pulled <= 3 + 5 + 1
+
+
+async def test_a_source_of_ours_still_needs_no_thread() -> None:
+    """It is subscribed to on the event loop, under `suspend` too, as it is without a circuit."""
+    origin = Origin(then="wait")
+    async with to_async_iterable(origin.through(breaker()).pipe(with_progress("x")), {"capacity": 4}):
+        await until(lambda: origin.started)
+        assert workers() == []
 
 
 def test_no_lock_is_held_while_a_stream_runs() -> None:

@@ -80,8 +80,9 @@ async def test_running_streams_of_the_other_process_end(
 async def test_no_thread_waits_for_the_next_look(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with the last stream that it looks around for."""
     monkeypatch.setattr(guard, "POLL", 3600)
-    async with to_async_iterable(Origin(1, then="wait").through(shared(redis_server)), "sse") as stream:
-        await first(stream, 1)
+    origin = Origin(then="wait")
+    async with to_async_iterable(origin.through(shared(redis_server)), "sse"):
+        await until(lambda: origin.started)
         assert [thread for thread in threading.enumerate() if thread.name == "rxstream-circuit"]
     await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "rxstream-circuit"])
 
@@ -120,15 +121,19 @@ async def test_a_cancelled_trial_gives_its_permit_back(redis_server: RedisServer
     assert await outcome(Origin(1).through(circuit)) == [1]
 
 
-def test_who_leaves_while_the_breaker_is_asked_gives_its_permit_back(redis_server: RedisServer) -> None:
+def test_who_leaves_while_the_breaker_is_asked_gives_its_permit_back(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer lets it in when it has gone already."""
     circuit = shared(redis_server)
     circuit.open()
     circuit.reset_timeout = 0
     redis_server.freeze()
     try:
+        asked, kept = guard.Guard.of(circuit), list[Any]()
+        admit = asked._admit
+        monkeypatch.setattr(asked, "_admit", lambda stream, left: (kept.append(stream), admit(stream, left))[1])
         subscription = rx.never().pipe(with_circuit(circuit)).subscribe()
-        asked = guard.Guard.of(circuit)
         until_now(lambda: asked.busy_for() > 0 and not asked._asking)
         subscription.dispose()
     finally:
