@@ -74,16 +74,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Seconds since the loop was made."""
         return self._now
 
-    def call_at(
-        self,
-        when: float,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """As that of any loop; to the nanosecond, so that three times 0.1 and 0.3 are the same moment."""
-        return super().call_at(round(when, 9), callback, *args, context=context)
-
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], R], *args: *Ts) -> asyncio.Future[R]:
         """As that of any loop; time stands until it is done."""
         future: asyncio.Future[R] = super().run_in_executor(executor, func, *args)

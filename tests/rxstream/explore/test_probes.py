@@ -119,6 +119,13 @@ def test_every_item_is_accounted_for(strategy: str) -> None:
     assert max(event.filled or 0 for event in trace) == 4
 
 
+def test_the_fill_is_that_of_each_moment() -> None:
+    """A consumer that waits has nothing in hand; and what has not changed is not recorded."""
+    trace = simulate(reactivex.interval(1.0), duration=5, buffer=stream_config(4))
+    fills = [event.filled for event in trace if event.kind == "buffer"]
+    assert fills == [1, 0] * 4 + [1]
+
+
 async def test_discarded_items_are_seen() -> None:
     """What a consumer that leaves has not taken."""
     trace = Trace()

@@ -72,6 +72,17 @@ def test_the_same_happens_each_time(name: str, strategy: str) -> None:
         assert trace.events == traces[0].events
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_how_long_code_really_takes_does_not_show(strategy: str) -> None:
+    """A slow machine makes the same picture: a source that never waits gives way by count, not by time."""
+
+    def run(seconds: float) -> tuple[Event, ...]:
+        source = from_async_iterable(lambda: numbers(300)).pipe(rx.do_action(lambda n: time.sleep(seconds)))
+        return simulate(source, consumer_delay=0.1, duration=20, buffer=stream_config(4, strategy)).events
+
+    assert run(0.0) == run(0.001)
+
+
 def test_a_minute_takes_no_time() -> None:
     """Six hundred items of a minute, far faster than a minute."""
     began = time.monotonic()
