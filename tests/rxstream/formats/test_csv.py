@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rxstream.formats import CSVEncoder
@@ -341,6 +341,9 @@ cells = st.text("a,;\"'\r\n\t |x", max_size=4) | st.integers() | st.floats() | s
 _magnitudes = st.builds(lambda digits, power: digits * 10.0**power, st.floats(-10, 10), st.integers(-7, 18))
 
 
+@example([(0.00005, 0)])
+@example([(0.0001, 0), (1e15, 0)])
+@example([(1e16, 10**30)])
 @given(st.lists(st.tuples(st.floats() | _magnitudes, st.integers()), min_size=1))
 def test_numbers_are_what_python_writes(rows: list[tuple[float, int]]) -> None:
     """Every digit and exponent is that of `repr`, also near the ends of where it writes none."""
