@@ -50,6 +50,8 @@ a busy one, where a turn is long, events that come one by one are joined, and a 
 
 HEARTBEAT: Final = b":\n\n"
 
+_NOTHING: Final[Iterator[bytes]] = iter(())
+
 
 class BytesEncoder(Encoder[Any]):
     """Passes bytes-likes on as they are, and holds a stream to the size that was announced for it.
@@ -163,7 +165,7 @@ class StreamBody(ResponseBody):
         self._heartbeat = heartbeat
         self._on_error = on_error
         self._chunks: AsyncGenerator[bytes, None] | None = None
-        self._pending: Iterator[bytes] = iter(())  # chunks of the batch that is being sent
+        self._pending = _NOTHING  # chunks of the batch that is being sent
         self._stride = 1  # items that make a chunk, learned from the last one
         self._over = False
         self._context = copy_context()
@@ -187,7 +189,8 @@ class StreamBody(ResponseBody):
         if self._probe is not None:
             self._probe.open().watch(self._boundary.buffer)
         if (task := request_task() or self._task) is not None:
-            task.add_done_callback(partial(_abandon, ref(self)))  # the end of the request is the stream's
+            # The end of the request is the stream's.
+            task.add_done_callback(partial(_abandon, ref(self)), context=self._context)
         self._active = True
         try:
             await self._boundary.open()
@@ -280,9 +283,8 @@ class StreamBody(ResponseBody):
     # -- chunks
 
     async def _produce(self) -> AsyncGenerator[bytes, None]:
-        if self._head:
-            self._pending = iter((self._head,))
-        while (chunk := next(self._pending, None) or await self._next()) is not None:
+        chunk = self._head or await self._next()
+        while chunk is not None:
             self._since = now = self._loop.time()
             self._sending = True
             self._bytes += len(chunk)
@@ -294,6 +296,7 @@ class StreamBody(ResponseBody):
             if self._run >= TURN_CHUNKS or now - self._run_began >= TURN_SECONDS:
                 await asyncio.sleep(0)
                 self._turn()
+            chunk = next(self._pending, None) or await self._next()
         if self._over and self._probe is not None:
             self._probe.completed()
 

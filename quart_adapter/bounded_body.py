@@ -7,7 +7,6 @@ that the client feels a slow consumer. The app's `request_class` is the public p
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Generator
 from math import inf
 from typing import Any, ClassVar, Final, Literal
@@ -67,7 +66,7 @@ class BoundedBody(Body):
         self.find_peer: Callable[[], Peer | None] | None = None
         self.on_gone: Callable[[], object] | None = None
         self._peer: asyncio.Future[Peer | None] | None = None
-        self._chunks: deque[bytes | bytearray] = deque()  # bounded as the mode says
+        self._chunks: list[bytes | bytearray] = []  # bounded as the mode says; most requests have no body
         self._offset = 0  # bytes of the first chunk that are read
         self._size = 0
         self._mode: Mode = "pause"
@@ -273,7 +272,7 @@ class BoundedBody(Body):
         self._taken_at = asyncio.get_running_loop().time()
         head = self._chunks[0]
         if not self._offset and len(head) <= most and (len(head) >= SMALL or len(self._chunks) == 1):
-            self._chunks.popleft()
+            del self._chunks[0]
             self._size -= len(head)
             return bytes(head)
         parts: list[bytes | bytearray] = []
@@ -285,7 +284,7 @@ class BoundedBody(Body):
             size += len(part)
             self._offset += len(part)
             if self._offset == len(head):
-                self._chunks.popleft()
+                del self._chunks[0]
                 self._offset = 0
         self._size -= size
         return b"".join(parts)
@@ -299,7 +298,7 @@ class BoundedBody(Body):
         self._check()
         data = b"".join(self._chunks)[self._offset :]
         self._offset = 0
-        self._chunks = deque([data] if data else [])
+        self._chunks = [data] if data else []
         return data
 
     def clear(self) -> None:

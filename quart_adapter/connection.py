@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
@@ -44,25 +43,26 @@ def bounded(connection_class: type[Any]) -> type[Any]:
     """
 
     class Connection(connection_class):  # type: ignore[misc]
+        _handler: asyncio.Task[Any] | None = None
+        _reader: asyncio.Task[Any] | None = None
+
         async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            self._tasks: list[asyncio.Task[Any]] = []
-            self._handler: asyncio.Task[Any] | None = None
             try:
                 await super().__call__(receive, send)
             finally:
-                pending = [task for task in self._tasks if not task.done()]
+                pending = {task for task in (self._handler, self._reader) if task is not None and not task.done()}
                 for task in pending:
                     task.cancel()
                 if pending:
                     await asyncio.wait(pending)
 
         async def handle_messages(self, request: Request, receive: ASGIReceiveCallable, *tasks: Any) -> None:
-            self._track()
+            self._reader = asyncio.current_task()
             body = request.body
             if not isinstance(body, BoundedBody):  # a request class that was set after ours
                 await super().handle_messages(request, receive, *tasks)
                 return
-            body.find_peer = partial(Peer.of, self.scope.get("client"), self.scope.get("server"))
+            body.find_peer = self._find_peer
             body.on_gone = self._cancel_handler
             while True:
                 message: Any = await receive()
@@ -78,7 +78,7 @@ def bounded(connection_class: type[Any]) -> type[Any]:
                     return
 
         async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
-            self._handler = self._track()
+            self._handler = asyncio.current_task()
             _request_task.set(None if self._handler is None else ref(self._handler))
             body = request.body
             if not isinstance(body, BoundedBody):
@@ -103,11 +103,8 @@ def bounded(connection_class: type[Any]) -> type[Any]:
             finally:
                 body.discard()
 
-        def _track(self) -> asyncio.Task[Any] | None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.append(task)
-            return task
+        def _find_peer(self) -> Peer | None:
+            return Peer.of(self.scope.get("client"), self.scope.get("server"))
 
         def _cancel_handler(self) -> None:
             if self._handler is not None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
-from reactivex.disposable import SingleAssignmentDisposable
 
 from rxstream.buffer import Buffer
 from rxstream.buffer_config import BufferConfig
@@ -67,11 +66,11 @@ class Boundary(Generic[T]):
 
     __slots__ = (
         "__weakref__",
+        "_held",
         "_late",
         "_owner",
         "_scheduler",
         "_source",
-        "_subscription",
         "buffer",
         "ended",
         "error",
@@ -87,7 +86,7 @@ class Boundary(Generic[T]):
         self.waiting: Collection[object] = (None,)
         self._source = source
         self._scheduler: DemandScheduler | None = None
-        self._subscription = SingleAssignmentDisposable()
+        self._held: list[abc.DisposableBase] | None = []  # the subscription; None once it is to be disposed
         self._owner: int | None = None  # the thread that drains right now, where that is not an event loop
         self._late = False
 
@@ -114,17 +113,33 @@ class Boundary(Generic[T]):
         assert self._scheduler is not None
         try:
             if not self.buffer.disposed:
-                self._subscription.disposable = self._source.subscribe(
-                    cast("abc.ObserverBase[T]", self), scheduler=self._scheduler
-                )
+                self._hold(self._source.subscribe(cast("abc.ObserverBase[T]", self), scheduler=self._scheduler))
         except (Exception, asyncio.CancelledError) as error:  # arbitrary code: its failure is the stream's
             self.on_error(as_failure(error))
         finally:
             self.changed()
 
+    # RxPY's `SingleAssignmentDisposable` without its lock, which weighs as much as all of this: there are thousands.
+
+    def _hold(self, subscription: abc.DisposableBase) -> None:
+        held = self._held
+        if held is not None:
+            held.append(subscription)
+        if self._held is None:  # released in between, on another thread or within `subscribe`
+            self._dispose([subscription] if held is None else held)
+
     def _release(self) -> None:
+        held, self._held = self._held, None
+        self._dispose(held or [])
+
+    def _dispose(self, held: list[abc.DisposableBase]) -> None:
+        """Disposes what is held, once, whichever threads come for it."""
         try:
-            self._subscription.dispose()
+            subscription = held.pop()
+        except IndexError:  # another thread has it
+            return
+        try:
+            subscription.dispose()
         except (Exception, asyncio.CancelledError):  # arbitrary code; whoever disposes can do nothing about it
             logger.exception("a source failed while it was disposed")
             if self._scheduler is not None:  # RxPY leaves the rest of what it was to dispose

@@ -96,7 +96,7 @@ class Buffer(Generic[T]):
         on_hook_error: Is called with each such exception.
 
     Attributes:
-        room: A list with one entry for each free place. Truth and `pop` are atomic, so that any number of producers
+        room: Has one byte for each free place. Truth and `pop` are atomic, so that any number of producers
             can take places without a lock, and never more than there are. The hot paths depend on it.
         items: What it holds, oldest first. Only who has taken a place may append, and then looks whether `sweep` is
             needed.
@@ -133,7 +133,7 @@ class Buffer(Generic[T]):
         on_hook_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self.config = config
-        self.room: list[None] = [None] * config.capacity
+        self.room = bytearray(config.capacity)
         self._suspend = config.strategy == "suspend"
         self.items: deque[T] = deque()  # never longer than the places that were taken for it
         self._in_hand = 0
@@ -144,7 +144,8 @@ class Buffer(Generic[T]):
         self._lock = threading.Lock()
         self._on_dropped = on_dropped
         self._on_hook_error = on_hook_error
-        self._hooking: dict[int, deque[T]] = {}
+        if on_dropped is not None:
+            self._hooking: dict[int, deque[T]] = {}
         self._observers: tuple[BufferObserver, ...] = ()
         self._stalled = False  # as the observers know it
         self._ended = self._disposed = False
@@ -304,14 +305,14 @@ class Buffer(Generic[T]):
         """Opens the place that was set aside to whoever pushes first: the caller, if it pushes at once."""
         with self._lock:
             if not self._ended:
-                self.room.append(None)
+                self.room.append(0)
 
     def give_up(self) -> None:
         """Hands the place that was set aside to the next producer in the queue."""
         with self._lock:
             if self._ended:
                 return
-            self.room.append(None)
+            self.room.append(0)
             wakes = self._hand_over(1)
             self._note_waiting()
         for wake in wakes:
@@ -464,12 +465,12 @@ class Buffer(Generic[T]):
             self._parked -= made_up
             freed -= made_up
         if not (self._waiting or self._watching) or 2 * (len(self.room) + freed) < self.config.capacity:
-            self.room.extend(repeat(None, freed))
+            self.room.extend(bytes(freed))
             return []
         waiting = self._waiting or deque()
         # What is freed goes to those who wait before anybody else can see it.
         wakes = [waiting.popleft() for _ in range(min(freed, len(waiting)))]
-        self.room.extend(repeat(None, freed - len(wakes)))
+        self.room.extend(bytes(freed - len(wakes)))
         return wakes + self._hand_over(len(waiting)) + self._told()
 
     def _told(self) -> list[Callable[[], object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -125,8 +126,9 @@ class AsyncBoundary(Boundary[T]):
 
     def poke(self) -> None:
         """Ends a `ready` that waits."""
-        for getter in self._getters:
+        for getter in (*self._getters,):
             if getter is not None and not getter.done():
+                self._forget(getter)
                 getter.set_result(False)
 
     def disconnect(self) -> None:
@@ -150,21 +152,24 @@ class AsyncBoundary(Boundary[T]):
             self._subscribed = True
             self.changed()
 
-    async def _wait(self, *, opening: bool = False) -> bool:
+    def _wait(self, *, opening: bool = False) -> asyncio.Future[bool]:
+        """What to await for an item or the end: no coroutine, since each of thousands of idle streams is in here."""
         loop = self._loop
         assert loop is not None
+        for left in (*self._getters,):  # by one who was cancelled
+            if left is not None and left.done():
+                self._forget(left)
         getter: asyncio.Future[bool] = loop.create_future()
         self._getters.append(getter)
-        try:
-            # A producer on another thread may have looked for a getter before this one was there.
-            if self.ended or self._items or (opening and self._opened):
-                return True
-            return await getter
-        finally:
-            try:  # `suppress` takes longer than all of this
-                self._getters.remove(getter)
-            except ValueError:
-                pass
+        # A producer on another thread may have looked for a getter before this one was there.
+        if self.ended or self._items or (opening and self._opened):
+            self._forget(getter)
+            _wake(getter)
+        return getter
+
+    def _forget(self, getter: asyncio.Future[bool]) -> None:
+        with suppress(ValueError):  # another thread wakes it
+            self._getters.remove(getter)
 
     def changed(self) -> None:
         """Wakes whoever waits; after the end it discards what still came."""

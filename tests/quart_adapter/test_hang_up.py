@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from statistics import median
 from typing import Any, Literal
 
 import pytest
@@ -92,6 +95,58 @@ class TestHTTP1:
                 await client.rest_of_connection()
             state = await assert_over(server, key)
             assert state["threads"] <= threads
+
+
+STATES = {
+    "before the headers": "/late?",
+    "idle": "/bytes?then=wait&",
+    "an idle event stream": "/sse?then=wait&",
+    "amid an event": "/sse?pad=3000000&count=1&then=wait&",
+    "with the buffer full": "/bytes?count=0&size=65536&",
+    "with an event stream suspended": "/sse?count=0&pad=65536&capacity=2&strategy=suspend&",
+    "amid an export": "/export?count=0&pad=65536&format=ndjson&",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+class TestAtOnce:
+    """No timer of ours runs here, neither heartbeat nor deadline: the hang-up itself is what ends the stream."""
+
+    @pytest.fixture(params=["hypercorn", "uvicorn"])
+    def server(self, request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
+        """Servers whose app waits for ever."""
+        return start_server(request.param, heartbeat=None, send_timeout=None)
+
+    @pytest.mark.parametrize("how", ["fin", "rst"])
+    async def test_cleaned_up_within_a_hundred_milliseconds(
+        self, server: Server, key: str, state: str, how: How
+    ) -> None:
+        """The cleanup has run 100 ms after the hang-up, beside the time that the server takes for any answer."""
+        delays, answers = [], []
+        names = [f"{key}{number}" for number in range(3)]
+        async with AsyncExitStack() as stack:
+            clients = {}
+            for name in names:
+                connecting = await H1Client.connect(server.address, receive_buffer=4096)
+                clients[name] = await stack.enter_async_context(connecting)
+                await clients[name].request(f"{STATES[state]}key={name}")
+                await server.until(name, started=1)
+            await asyncio.gather(*map(server.settled, names))
+            for name, client in clients.items():
+                answers.append(await timed(server.until(name, started=1)))
+                go(client, how)
+                delays.append(await timed(server.until(name, cleaned=1)))
+        assert median(delays) < 0.1 + 10 * median(answers), (delays, answers)
+        for name in names:
+            counters = await server.state(name)
+            assert (counters["started"], counters["cleaned"]) == (1, 1)
+
+
+async def timed(what: Awaitable[Any]) -> float:
+    """The seconds that something takes."""
+    began = time.perf_counter()
+    await what
+    return time.perf_counter() - began
 
 
 class TestHTTP2:

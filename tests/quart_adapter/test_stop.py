@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from tests.servers import H1Client, H2Client, Reset, Server, Truncated
 
 APP = "tests.servers.apps.streams:app"
 CLIENTS = 100
+THOUSAND = 1000
 
 
 @pytest.fixture(params=["hypercorn", "uvicorn", "granian", "hypercorn-worker"])
@@ -57,6 +59,38 @@ async def test_event_streams_end_well(server: Server, key: str, number: signal.S
     await server.ended()
     assert cleaned_up(server) == (CLIENTS, CLIENTS, 0)
     assert server.troubles() == []
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as a thousand connections need, here and in the servers that are started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * THOUSAND
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+async def test_a_thousand_streams_end_well(many_files: None, key: str, kind: Any) -> None:
+    """With a thousand streams open every client reads its stream to a clean end, and the process is gone."""
+    server = Server(kind, APP)
+    try:
+        async with clients(server, THOUSAND) as many:
+            for client in many:
+                await client.request(f"/sse?key={key}&count=1&then=wait")
+            await server.until(key, pulled=THOUSAND)
+            for client in many:
+                await client.response()
+            server.signal(signal.SIGTERM)
+            bodies = await asyncio.gather(*(client.body() for client in many))
+            assert all(len(EventParser().feed(body)) == 1 for body in bodies)
+            await server.ended()
+        assert cleaned_up(server) == (THOUSAND, THOUSAND, 0)
+        assert server.troubles() == []
+    finally:
+        server.stop()
 
 
 async def test_streams_without_an_end_are_cut_off(server: Server, key: str) -> None:

@@ -123,10 +123,10 @@ async def test_a_subscription_that_is_there_in_the_nick_of_time() -> None:
     class Raced(AsyncBoundary[int]):
         def connect(self, *_: Any) -> None: ...
 
-        async def _wait(self, *, opening: bool = False) -> bool:
+        def _wait(self, *, opening: bool = False) -> asyncio.Future[bool]:
             self._subscribed = True
             self.changed()
-            return await super()._wait(opening=opening)
+            return super()._wait(opening=opening)
 
     async with asyncio.timeout(DEADLINE):
         await Raced(rx.never(), BufferConfig(1, "suspend")).open()
