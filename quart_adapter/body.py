@@ -288,8 +288,10 @@ class StreamBody(ResponseBody):
             self._since = now = self._loop.time()
             self._sending = True
             self._bytes += len(chunk)
-            if self._probe is not None:
-                self._probe.sent(self._encoder.count, self._bytes)
+            if (probe := self._probe) is not None:
+                probe.elements, probe.bytes = self._encoder.count, self._bytes
+                if probe.first is None:
+                    probe.begun()
             yield chunk
             self._sending = False  # being asked for the next chunk is how one learns that the last one is sent
             self._run += 1

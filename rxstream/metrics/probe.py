@@ -99,10 +99,9 @@ class StreamProbe:
             buffer.attach(self._waits)
         self._buffer = buffer
 
-    def sent(self, elements: int, bytes: int) -> None:
-        """What the stream has come to: for one that keeps its own counts."""
-        self.elements, self.bytes = elements, bytes
-        if elements and self.first is None:
+    def begun(self) -> None:
+        """Notes the time of the first item, if there was one: for a stream that sets the counts itself."""
+        if self.elements and self.first is None:
             self.first = self._clock() - self._began
 
     def count(self, item: object) -> None:

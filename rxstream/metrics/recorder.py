@@ -37,6 +37,9 @@ logger = logging.getLogger("rxstream")
 INTERVAL: Final = 1.0
 """Seconds from one report to the next, while there is something to report."""
 
+SHARE: Final = 0.01
+"""How much of a processor's time the reports may take: with very many streams there are fewer of them."""
+
 ROUNDS: Final = 5
 """Reports without news after which the thread ends."""
 
@@ -173,12 +176,14 @@ class Recorder:
                 self._guarded(self._thread.start)  # where there are no threads left, a stream runs without metrics
 
     def _work(self) -> None:
-        idle = 0
+        idle, pause = 0, INTERVAL
         while idle < ROUNDS or not self._may_end():
-            self._wake.wait(INTERVAL)
+            self._wake.wait(pause)
             self._wake.clear()
             idle = idle + 1 if self._is_idle() else 0
+            before = time.thread_time()
             self._guarded(self.flush)
+            pause = max(INTERVAL, (time.thread_time() - before) / SHARE)
             while self._jobs:
                 _do(*self._jobs.popleft())
 
