@@ -142,6 +142,27 @@ class TestReading:
         await done.wait()
         assert over == [False] and part._done.is_set()
 
+    @pytest.mark.parametrize("capacity", [1, 64])
+    async def test_large_messages(self, capacity: int) -> None:
+        """What comes at once is handed on in pieces of at most 64 KiB, also where they end with half a delimiter."""
+        content = f"\r\n--{BOUNDARY[:9]}".encode() * 45_000
+        request, _ = await sent(form((FILE, content), (FIELD, b"after")), 300_000)
+        pieces: list[list[bytes]] = []
+        async for part in to_async_iterable(from_multipart(request)):
+            stream = to_async_iterable(part.stream, {"capacity": capacity})
+            pieces.append([piece async for piece in stream])
+        assert [b"".join(one) for one in pieces] == [content, b"after"]
+        assert max(map(len, pieces[0])) <= 65_536
+
+    async def test_large_messages_to_a_plain_observer(self) -> None:
+        """The same without demand."""
+        part, _ = await one_part(content := os.urandom(300_000))
+        pieces: list[bytes] = []
+        done = asyncio.Event()
+        part.stream.subscribe(pieces.append, on_completed=done.set)
+        await done.wait()
+        assert b"".join(pieces) == content and len(pieces) >= 5
+
     async def test_text(self) -> None:
         """UTF-8, and nothing else."""
         part, _ = await one_part("é".encode())
