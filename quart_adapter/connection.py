@@ -43,8 +43,12 @@ def bounded(connection_class: type[Any]) -> type[Any]:
     """
 
     class Connection(connection_class):  # type: ignore[misc]
-        _handler: asyncio.Task[Any] | None = None
-        _reader: asyncio.Task[Any] | None = None
+        __slots__ = ("_disconnected", "_handler", "_reader")  # a dict that grows after `__init__` weighs 270 bytes
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self._handler: asyncio.Task[Any] | None = None
+            self._reader: asyncio.Task[Any] | None = None
 
         async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             try:

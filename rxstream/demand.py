@@ -93,7 +93,7 @@ class DemandScheduler(PeriodicScheduler):
         self._virtual = isinstance(base, VirtualTimeScheduler)
         self._worker: Worker | None = None
         self._is_over = _never  # asks whether what runs on the worker has been disposed; of use on the worker only
-        self._creation = threading.Lock()
+        self._creation = buffer._lock  # one for both, since there are thousands: neither calls the other with it
         self._machine = machine_of(loop)
 
     # -- time
