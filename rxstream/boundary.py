@@ -92,9 +92,21 @@ class Boundary(Generic[T]):
 
     # -- the life of the subscription
 
-    def connect(self, loop: asyncio.AbstractEventLoop | None, base: abc.SchedulerBase | None = None) -> None:
-        """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once."""
-        self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error)
+    def connect(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        base: abc.SchedulerBase | None = None,
+        *,
+        below: DemandScheduler | None = None,
+    ) -> None:
+        """Subscribes: here, or on the worker if the source may have to wait while it subscribes. Returns at once.
+
+        Args:
+            loop: The consumer's event loop.
+            base: A scheduler of the user's that owns time.
+            below: The demand on whoever empties the buffer, if that is a source of ours amid a pipe.
+        """
+        self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error, below=below)
         self._scheduler.on_subscribed = self.changed
         if self._scheduler.blocks and not isinstance(self._source, Source):
             scheduler = self._scheduler

@@ -41,8 +41,7 @@ def map_async(
 
     Demand-aware: while nobody below has room, no call is started and the source is suspended, `max_concurrent` items
     ahead. The first failure cancels the other calls, waits for them, and is passed on after the results before it.
-    On dispose the calls are cancelled. Needs an event loop, as `from_async_iterable` does, and subscribes in its next
-    turn: a plain observer misses what a hot source sends before that, `to_async_iterable` and responses wait for it.
+    On dispose the calls are cancelled. Needs an event loop, as `from_async_iterable` does.
 
     Example:
         >>> urls.pipe(map_async(fetch, max_concurrent=8)).pipe(operators.map(len))

@@ -24,7 +24,7 @@ from rxstream.formats.decoder import Decoder
 from rxstream.formats.json_array_decoder import JSONArrayDecoder
 from rxstream.formats.ndjson_decoder import NDJSONDecoder
 from rxstream.formats.sse_decoder import ReceivedEvent, SSEDecoder
-from rxstream.sinks import AsyncBoundary, AsyncStream
+from rxstream.sinks import AsyncBoundary, AsyncStream, beginning
 from rxstream.sources import from_async_iterable
 
 __all__ = ["decode_csv", "decode_json_array", "decode_ndjson", "decode_sse"]
@@ -222,10 +222,8 @@ def _operator(make: Callable[[], Decoder[T]]) -> ItemsOperator[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             if _waits(scheduler):
                 # The source may push on the event loop, where the items of a chunk cannot wait inside of `on_next`.
-                opening = Disposable(scheduler.defer())
-                moving = from_async_iterable(partial(_moving, source, make(), observer, scheduler, opening.dispose))
-                end = moving.subscribe(None, observer.on_error, observer.on_completed, scheduler=scheduler)
-                return CompositeDisposable(end, opening)
+                items = partial(_items, make(), observer, scheduler)
+                return beginning(AsyncBoundary(source, AHEAD), items, observer, scheduler)
             return _Pushing(observer, make()).subscribe(source, scheduler)
 
         return _Decoded(subscribe)
@@ -254,20 +252,23 @@ class _Decoded(Observable[T]):
         return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
 
+def _items(
+    decoder: Decoder[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler, boundary: AsyncBoundary[bytes]
+) -> Observable[T]:
+    """The source of a decoder's items."""
+    return from_async_iterable(lambda: _moving(boundary.pulled(), decoder, observer, scheduler))
+
+
 async def _moving(
-    source: Observable[bytes],
-    decoder: Decoder[T],
-    observer: abc.ObserverBase[T],
-    scheduler: DemandScheduler,
-    when_open: Callable[[], object],
-) -> AsyncGenerator[None, None]:
+    chunks: AsyncStream[bytes], decoder: Decoder[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler
+) -> AsyncGenerator[T, None]:
     """Pulls chunks, each when the items of the one before it are through, and pushes items where there is room.
 
     Yields nothing: to hand each item to somebody else who pushes it would cost as much again.
     """
     on_next = observer.on_next
     push = partial(_fill, observer) if isinstance(observer, Boundary) else partial(_push, observer)
-    async with AsyncStream(AsyncBoundary(source, AHEAD, when_open=when_open)) as chunks:
+    async with chunks:
         async for chunk in chunks:
             for piece in _pieces(chunk):
                 await push(scheduler, decoder.decode(piece))

@@ -23,7 +23,7 @@ from reactivex.scheduler import TimeoutScheduler, VirtualTimeScheduler
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from rxstream.buffer import Buffer
-from rxstream.loops import LoopTimer, call_on, cancel_task, ended, resolve, start_task
+from rxstream.loops import LoopTimer, SourceTask, call_on, cancel_task, ended, resolve, start_task
 from rxstream.machine import machine_of
 from rxstream.worker import Released, Worker
 
@@ -65,6 +65,7 @@ class DemandScheduler(PeriodicScheduler):
         base: A scheduler of the user's that owns time and runs what need not wait. Under virtual time nothing can
             wait, and everything runs on it.
         fail: Is called with what a scheduled action raises.
+        below: The demand on whoever empties the buffer, if that is a source of ours amid a pipe.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class DemandScheduler(PeriodicScheduler):
         loop: asyncio.AbstractEventLoop | None,
         fail: Callable[[Exception], object],
         base: abc.SchedulerBase | None = None,
+        below: DemandScheduler | None = None,
     ) -> None:
         super().__init__()
         self.buffer = buffer
@@ -82,6 +84,7 @@ class DemandScheduler(PeriodicScheduler):
         self.disposed = False  # the consumer has left
         self.waits = buffer.config.strategy == "suspend"
         self.base = base
+        self.below = below
         self.deferred = 0  # operators that will subscribe to their source later
         self.on_subscribed: Callable[[], object] = _nothing
         self._tasks: set[asyncio.Task[Any]] | None = None  # those of our sources: a handful, each removes itself
@@ -152,12 +155,15 @@ class DemandScheduler(PeriodicScheduler):
             return TimeoutScheduler.singleton().schedule_relative(seconds, as_action(action))
         return LoopTimer(self.loop, seconds, action, self._context)
 
-    def run_off_loop(self, action: Callable[[], object], is_over: Callable[[], bool] | None = None) -> None:
+    def run_off_loop(
+        self, action: Callable[[], object], is_over: Callable[[], bool] | None = None, *, out_of: object = None
+    ) -> None:
         """Runs the action on the worker, after all that is queued there.
 
         Args:
             action: What to run.
             is_over: Whether nobody wants the action any more: a push that finds the stream over unwinds it then.
+            out_of: The buffer that it hands an item out of: it may do so amid an action that waits for room in there.
         """
         with self._creation:
             if self._worker is None:
@@ -166,7 +172,7 @@ class DemandScheduler(PeriodicScheduler):
                 )
                 if self.disposed:
                     self._worker.retire()
-        self._worker.submit(partial(self._carry_out, action, is_over or _never), self._busy)
+        self._worker.submit(partial(self._carry_out, action, is_over or _never), self._busy, out_of=out_of)
 
     def unwind(self) -> None:
         """Leaves what runs on the worker, if that is where the caller is, and nobody wants it any more."""
@@ -232,30 +238,47 @@ class DemandScheduler(PeriodicScheduler):
             finally:
                 resolve(loop, future)
 
-        self.run_off_loop(deliver)
+        task = asyncio.current_task()
+        self.run_off_loop(deliver, out_of=task.pulls_from if isinstance(task, SourceTask) else None)
         await future
 
     def block(self, item: Any) -> bool:
         """Waits, on the calling thread, until the buffer takes the item; first come, first served. False: the end."""
         if not self.on_worker():
             # A thread that we do not run may stand inside an operator's lock here: keep the event loop away from it.
-            self._sticky = self.off_loop = True
+            self.leave_loop()
         buffer = self.buffer
         while not buffer.offer(item):
-            turn = self._machine.lock()
-            turn.acquire()
+            turn = self._turn()
             if not buffer.wait(turn.release):
                 if buffer.ended:
                     return False
             elif self._stand_by(turn) or not buffer.withdraw(turn.release):
                 return buffer.accept(item)
             else:
-                self._sticky = self.off_loop = True
+                self.leave_loop()
                 return buffer.park(item)
         buffer.pass_on()
         return True
 
-    def _stand_by(self, turn: threading.Lock) -> bool:
+    def _turn(self) -> Any:
+        worker = Worker.current()
+        if worker is not None and worker is not self._worker:
+            return worker.turn(self._buffers())
+        turn = self._machine.lock()
+        turn.acquire()
+        return turn
+
+    def _buffers(self) -> list[Buffer[Any]]:
+        """This buffer, and those that its items go on to."""
+        buffers: list[Buffer[Any]] = []
+        scheduler: DemandScheduler | None = self
+        while scheduler is not None:
+            buffers.append(scheduler.buffer)
+            scheduler = scheduler.below
+        return buffers
+
+    def _stand_by(self, turn: Any) -> bool:
         """Waits for a turn. False: the loop stands still; it may be waiting for an operator's lock of the caller.
 
         That is so where something pushes on the loop into the `merge` whose lock this thread has. If nobody moved, the
@@ -281,23 +304,29 @@ class DemandScheduler(PeriodicScheduler):
         return True
 
     def may_park(self) -> bool:
-        """Whether the caller, on the loop, is a source of ours that had found room before it pushed.
+        """Whether the caller, on the loop, is a source of ours, which did not know that there is no room here.
 
         It must not wait where it stands, so the boundary keeps one item more: somebody was faster. If it is several,
-        then an operator makes many items of one; they are kept up to `BURST`, and from then on this subscription
-        delivers on its worker, where each of them can wait.
+        then an operator makes many items of one; they are kept up to `BURST`, and from then on the source delivers on
+        its worker, where each of them can wait. So it does where the room that it looks at is that of another boundary,
+        below an operator that hands its items around (`publish`, `group_by`).
         """
         if asyncio._get_running_loop() is not self.loop or self.loop is None:
             return False
         task = asyncio.current_task()
-        if task is None or task not in (self._tasks or ()):
+        owner = task.owner if isinstance(task, SourceTask) else None
+        if task is None or not isinstance(owner, DemandScheduler):
             return False
         if self._parkers is None or not self.buffer.parked:
             self._parkers = Counter()
         self._parkers[task] += 1
-        if self._parkers[task] > 1:
-            self._sticky = self.off_loop = True
+        if self._parkers[task] > 1 or owner is not self:
+            owner.leave_loop()
         return self._parkers[task] <= BURST
+
+    def leave_loop(self) -> None:
+        """From here on everything is delivered on the worker."""
+        self._sticky = self.off_loop = True
 
     def on_worker(self) -> bool:
         """Whether the caller runs on this subscription's worker."""
@@ -331,7 +360,7 @@ class DemandScheduler(PeriodicScheduler):
         """Runs a source's coroutine as a task on the loop, and cancels it on dispose. From any thread."""
         if self.loop is None:
             return Disposable()
-        return start_task(main, self.loop, self._context, self._own_tasks())
+        return start_task(main, self.loop, self._context, self._own_tasks(), owner=self)
 
     # -- the end
 
@@ -374,11 +403,11 @@ class DemandScheduler(PeriodicScheduler):
             disposable.disposable = self.invoke_action(action, state)
 
     def _carry_out(self, action: Callable[[], object], is_over: Callable[[], bool]) -> None:
-        self._is_over = is_over
+        amid, self._is_over = self._is_over, is_over
         try:
             action()
         finally:
-            self._is_over = _never
+            self._is_over = amid
 
     def _guarded(self, run: Callable[[], object]) -> None:
         try:

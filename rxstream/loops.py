@@ -11,7 +11,17 @@ from typing import Any, Final
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-__all__ = ["CLEANUP_TIMEOUT", "LoopTimer", "call_on", "call_soon", "cancel_task", "ended", "resolve", "start_task"]
+__all__ = [
+    "CLEANUP_TIMEOUT",
+    "LoopTimer",
+    "SourceTask",
+    "call_on",
+    "call_soon",
+    "cancel_task",
+    "ended",
+    "resolve",
+    "start_task",
+]
 
 logger = logging.getLogger("rxstream")
 
@@ -58,11 +68,26 @@ def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *a
         pass
 
 
+class SourceTask(asyncio.Task[None]):
+    """A task that runs a source.
+
+    Attributes:
+        owner: On whose demand.
+        pulls_from: The buffer that the source is the other side of; None for the source of a pipeline.
+    """
+
+    __slots__ = ("owner", "pulls_from")
+
+    owner: object
+    pulls_from: object
+
+
 def start_task(
     main: Callable[[], Coroutine[Any, Any, None]],
     loop: asyncio.AbstractEventLoop,
     context: contextvars.Context,
     tasks: set[asyncio.Task[Any]],
+    owner: object = None,
 ) -> abc.DisposableBase:
     """Runs a coroutine as a task of a loop until it ends or the result is disposed, from any thread.
 
@@ -71,6 +96,7 @@ def start_task(
         loop: Where it runs.
         context: What it sees as its `contextvars`.
         tasks: Holds the task as long as it runs.
+        owner: The task's `owner`.
     """
     running: list[asyncio.Task[Any]] = []
     cancelled = False
@@ -78,7 +104,8 @@ def start_task(
     def start() -> None:
         if not cancelled:
             # Not `loop.create_task`: an eager task factory would run the source within the call that subscribes to it.
-            task: asyncio.Task[Any] = asyncio.Task(main(), loop=loop, context=context)
+            task = SourceTask(main(), loop=loop, context=context)
+            task.owner, task.pulls_from = owner, None
             running.append(task)
             tasks.add(task)
             task.add_done_callback(tasks.discard)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from types import AsyncGeneratorType, TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -16,12 +17,41 @@ from rxstream.boundary import Boundary, Source
 from rxstream.buffer import BufferStatistics, check_on_dropped
 from rxstream.buffer_config import BufferConfig, BufferLike, resolve_buffer
 from rxstream.demand import DemandScheduler
-from rxstream.loops import call_on
+from rxstream.loops import SourceTask, call_on
+from rxstream.machine import machine_of
 from rxstream.sources import from_async_iterable
 
 __all__ = ["AsyncBoundary", "AsyncStream", "to_async_iterable"]
 
 T = TypeVar("T")
+R = TypeVar("R")
+logger = logging.getLogger("rxstream")
+
+BEGINNING: Final = 0.2
+"""Seconds that an operator amid a pipe waits for its source to be subscribed to on a worker: far longer than it takes,
+but where the source's `subscribe` itself blocks. The event loop stands still meanwhile."""
+
+
+class _Begun:
+    """Makes a thread wait for the first that happens: as far as it is needed, a future."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        lock.acquire()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it happened in time."""
+        happened: bool = self._lock.acquire(timeout=seconds)
+        return happened
+
+    def done(self) -> bool:
+        """Whoever waits here leaves by himself."""
+        return False
+
+    def set_result(self, result: bool) -> None:
+        """It has happened, perhaps twice at a time."""
+        with suppress(RuntimeError):
+            self._lock.release()
 
 
 class AsyncBoundary(Boundary[T]):
@@ -31,24 +61,25 @@ class AsyncBoundary(Boundary[T]):
 
     Args:
         source, config, on_dropped: As for a `Boundary`.
+
+    Attributes:
         when_open: Is called once it has subscribed to its source.
     """
 
-    __slots__ = ("_getters", "_items", "_loop", "_room", "_subscribed", "_when_open")
+    __slots__ = ("_getters", "_items", "_loop", "_room", "_subscribed", "when_open")
 
     def __init__(
         self,
         source: Observable[T],
         config: BufferConfig,
         on_dropped: Callable[[T], object] | None = None,
-        when_open: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(source, config, on_dropped)
-        self._when_open = when_open
+        self.when_open: Callable[[], object] | None = None
         self._room = self.buffer.room
         self._items = self.buffer.items
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._getters: list[asyncio.Future[bool] | None] = []  # whoever waits; None once the boundary is closed
+        self._getters: list[asyncio.Future[bool] | _Begun | None] = []  # whoever waits; None once it is closed
         self.waiting = self._getters
         self._subscribed = False
 
@@ -75,6 +106,31 @@ class AsyncBoundary(Boundary[T]):
         else:
             self._refused(item)
 
+    def pulled(self) -> AsyncStream[T]:
+        """The stream of it, for a source that is its other side; on that source's task."""
+        if isinstance(task := asyncio.current_task(), SourceTask):
+            task.pulls_from = self.buffer
+        return AsyncStream(self)
+
+    def claim(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The next thing is `begin`: `open` is not to subscribe any more."""
+        self._loop = loop
+
+    def begin(self, below: DemandScheduler | None) -> None:
+        """Subscribes in this call, for an operator amid a pipe: whoever pushes into the source next is not missed.
+
+        A source that may wait while it is subscribed to is subscribed to on the worker; this waits for its `subscribe`
+        to return, or its first item, but no longer than `BEGINNING`.
+        """
+        loop = self._loop
+        assert loop is not None
+        begun = _Begun(machine_of(loop).lock())
+        self._getters.append(begun)
+        self.connect(loop, below=below)
+        if not (self._subscribed or self.ended or begun.wait(BEGINNING)):
+            logger.warning("a source takes long to be subscribed to; if it is a hot one, what it sends now is missed")
+        self._forget(begun)
+
     async def open(self) -> None:
         """Subscribes, and waits until the source has been subscribed to or has sent its first signal."""
         if self._loop is None and not self.ended:
@@ -82,8 +138,8 @@ class AsyncBoundary(Boundary[T]):
             self.connect(self._loop)
         while not (self._opened or self.ended or self.buffer):
             await self._wait(opening=True)
-        if self._when_open is not None:
-            self._when_open()
+        if self.when_open is not None:
+            self.when_open()
 
     @property
     def _opened(self) -> bool:
@@ -167,7 +223,7 @@ class AsyncBoundary(Boundary[T]):
             _wake(getter)
         return getter
 
-    def _forget(self, getter: asyncio.Future[bool]) -> None:
+    def _forget(self, getter: asyncio.Future[bool] | _Begun) -> None:
         with suppress(ValueError):  # another thread wakes it
             self._getters.remove(getter)
 
@@ -182,7 +238,10 @@ class AsyncBoundary(Boundary[T]):
                 except ValueError:  # another thread wakes it
                     continue
                 assert self._loop is not None
-                call_on(self._loop, _wake, getter)
+                if isinstance(getter, _Begun):
+                    getter.set_result(True)
+                else:
+                    call_on(self._loop, _wake, getter)
 
 
 def _wake(getter: asyncio.Future[bool]) -> None:
@@ -299,18 +358,38 @@ def through_buffer(
 ) -> Source[Any]:
     """What an async iterator makes of a stream, as a source: for operators that are consumers amid a pipe.
 
-    They subscribe to `source` in a turn of the loop of their own. The boundary below opens only then, so that whoever
-    has entered a stream misses nothing of a hot source behind such an operator.
+    Like any operator they subscribe to `source` within `subscribe`, so that what a hot one sends next is not missed.
     """
 
     def subscribe(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        opening = Disposable(scheduler.defer() if isinstance(scheduler, DemandScheduler) else None)
-        items = from_async_iterable(
-            lambda: iterate(AsyncStream(AsyncBoundary(source, config, on_dropped, opening.dispose)))
+        return beginning(
+            AsyncBoundary(source, config, on_dropped),
+            lambda boundary: from_async_iterable(lambda: iterate(boundary.pulled())),
+            observer,
+            scheduler,
         )
-        return CompositeDisposable(items.subscribe(observer, scheduler=scheduler), opening)
 
     return Source(subscribe)
+
+
+def beginning(
+    boundary: AsyncBoundary[T],
+    pulling: Callable[[AsyncBoundary[T]], Observable[R]],
+    observer: abc.ObserverBase[R],
+    scheduler: abc.SchedulerBase | None,
+) -> abc.DisposableBase:
+    """Subscribes an observer to what is pulled from a boundary, and the boundary to its source."""
+    demand = scheduler if isinstance(scheduler, DemandScheduler) else None
+    loop = demand.loop if demand is not None else asyncio._get_running_loop()
+    if loop is not None:
+        boundary.claim(loop)
+    opened = Disposable(None if demand is None else demand.defer())
+    boundary.when_open = opened.dispose
+    # First, since the source may make this thread wait until something is pulled.
+    pulled = pulling(boundary).subscribe(observer, scheduler=scheduler)
+    if loop is not None:
+        boundary.begin(demand)
+    return CompositeDisposable(pulled, opened, Disposable(boundary.disconnect))
 
 
 def to_async_iterable(

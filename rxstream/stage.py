@@ -37,6 +37,7 @@ class Stage:
         self._left = threading.Semaphore(0)
         self._here = threading.local()
         self._closed = False
+        self._director: int | None = None
         self._threads: list[threading.Thread] = []  # those that have not ended, swept when one is added
 
     # -- the machine's parts
@@ -55,8 +56,14 @@ class Stage:
 
     # -- the director
 
+    @property
+    def is_directed_here(self) -> bool:
+        """Whether the caller is the director."""
+        return self._director == threading.get_ident() and not self._closed
+
     def play(self, patience: float) -> bool:
         """Lets each that is called act until it waits. False: one has not come back within `patience` seconds."""
+        self._director = threading.get_ident()
         while not self._closed:
             with self._mutex:
                 if not self._called:
@@ -175,6 +182,9 @@ class _Lock:
         """As that of `threading.Lock`; a timeout is real, and long."""
         actor = self._stage.actor
         if actor is None or self._stage.closed or not blocking:
+            if blocking and timeout >= 0 and self._stage.is_directed_here:
+                self._stage.play(SLOW * timeout)  # who stands on stage can only be waited for by letting them act
+                return self._lock.acquire(blocking=False)
             return self._lock.acquire(blocking, timeout)
         while not self._lock.acquire(blocking=False):
             self._waiting.append(actor)

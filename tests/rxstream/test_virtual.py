@@ -191,8 +191,9 @@ def test_no_thread_is_left() -> None:
     async def main() -> None:
         await for_each(reactivex.range(10), lambda n: asyncio.sleep(1))
 
+    before = set(threading.enumerate())
     virtual.run(main)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("rxstream")]
+    assert not [thread.name for thread in set(threading.enumerate()) - before]
 
 
 def test_a_push_on_the_loop_into_a_held_lock_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,3 +325,17 @@ def test_those_who_wait_when_it_closes_are_let_go() -> None:
     stage.join(DEADLINE)
     assert sorted(seen, key=str) == [False, "late"]
     assert not (first.is_alive() or second.is_alive())
+
+
+def test_an_operator_amid_a_push_subscribes_in_virtual_time() -> None:
+    """Where the loop has to wait for a worker to subscribe, the worker gets its turn."""
+
+    async def main() -> list[int]:
+        items = reactivex.range(20).pipe(rx.publish(lambda shared: shared.pipe(operators.map_async(number))))
+        return [item async for item in to_async_iterable(items, "sse")]
+
+    async def number(n: int) -> int:
+        await asyncio.sleep(1)
+        return n
+
+    assert virtual.run(main) == list(range(20))
