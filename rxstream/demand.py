@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
