@@ -56,17 +56,23 @@ async def arrived(client: H1Client) -> None:
 
 
 async def closed_window(client: H1Client) -> None:
-    """Waits until the server's kernel lets nothing more through: the client's has only its probes left to send."""
+    """Waits until the server's kernel lets nothing more through: what the client's kernel has left to send stays there.
+
+    It probes a window that is closed; or it sends again and again what did not fit in any more, and was thrown away.
+    """
     async with asyncio.timeout(DEADLINE):
-        while not timer_of(client).startswith("04"):  # noqa: ASYNC110
+        while True:
+            timer, again = timer_of(client)
+            if timer == "04" or (timer == "01" and again > 0):
+                return
             await asyncio.sleep(0.01)
 
 
-def timer_of(client: H1Client) -> str:
-    """Which timer of a connection runs, as the kernel numbers them."""
+def timer_of(client: H1Client) -> tuple[str, int]:
+    """Which timer of a connection runs, as the kernel numbers them, and how often it sent the same again."""
     port = f":{client._sock.getsockname()[1]:04X}"
     lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
-    return next(fields[5] for fields in lines if fields[1].endswith(port))
+    return next((fields[5][:2], int(fields[6], 16)) for fields in lines if fields[1].endswith(port))
 
 
 class Sending:
