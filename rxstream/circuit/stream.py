@@ -137,6 +137,8 @@ class GuardedStream(Generic[T]):
         elif refusal is None:
             self.probe = False
             self._guard.release(self)
+            if not self._open:  # it ended before it was let in: nobody else tells the guard
+                self._guard.watch_no_more(self)
         elif self.terminates:
             self.interrupt(refusal)
 

@@ -195,6 +195,19 @@ async def test_what_was_open_stays_closed_to_all_while_redis_is_silent(redis_ser
         redis_server.thaw()
 
 
+async def test_who_is_let_in_once_it_is_over_is_not_watched(redis_server: RedisServer) -> None:
+    """A Redis that was silent and then is gone lets everybody in: also whom memory has refused meanwhile."""
+    circuit = shared(redis_server)
+    await asyncio.to_thread(circuit.open)
+    redis_server.freeze()
+    stream = to_async_iterable(Origin(1).through(circuit), "sse")  # kept: what is collected is not watched either
+    with pytest.raises(CircuitOpenError):
+        await anext(stream)
+    redis_server.stop()
+    await until(lambda: not guard.Guard.of(circuit)._clerk.busy)
+    assert running(circuit) == 0
+
+
 async def test_what_is_remembered_is_looked_at_twice(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
