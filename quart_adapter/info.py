@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rxstream.buffer import BufferStatistics
+from rxstream.buffer_watch import BufferStatistics
 from rxstream.metrics.labels import check_name, is_name
 
 __all__ = ["StreamInfo", "stream_name"]

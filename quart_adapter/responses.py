@@ -9,7 +9,8 @@ from quart import Response, current_app, has_request_context, request
 from reactivex import Observable
 from werkzeug.datastructures import Headers
 
-from quart_adapter.body import BytesEncoder, StreamBody, logger
+from quart_adapter.body import StreamBody, logger
+from quart_adapter.bytes_encoder import BytesEncoder
 from quart_adapter.extension import RxStream, seconds
 from quart_adapter.headers import (
     HeadersLike,
@@ -20,9 +21,9 @@ from quart_adapter.headers import (
 )
 from quart_adapter.info import stream_name
 from quart_adapter.measure import MetricsLike, response_probe
+from rxstream.async_boundary import AsyncBoundary
 from rxstream.buffer_config import BufferLike, resolve_buffer
 from rxstream.formats import CSVEncoder, Encoder, JSONArrayEncoder, NDJSONEncoder, ServerSentEvent, SSEEncoder
-from rxstream.sinks import AsyncBoundary
 from rxstream.sources import from_async_iterable
 
 __all__ = ["Source", "download", "export", "response", "sse", "sse_tracked"]

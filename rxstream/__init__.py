@@ -1,8 +1,8 @@
 """Bounded buffers and real backpressure for Rx pipelines."""
 
 from rxstream import operators
-from rxstream.buffer import BufferStatistics
 from rxstream.buffer_config import BUFFER_PRESETS, BufferConfig
+from rxstream.buffer_watch import BufferStatistics
 from rxstream.circuit import CircuitRegistry, circuits
 from rxstream.concurrency import for_each
 from rxstream.errors import BackpressureError, DecodeError, EncodeError, RxStreamError

@@ -1,6 +1,6 @@
 """The push side of a boundary: the observer at the end of a pipeline, in front of its buffer.
 
-The pull side belongs to whoever drains the buffer: an async consumer (`sinks`) or an observer (`buffering`).
+The pull side belongs to whoever drains the buffer: an async consumer (`async_boundary`) or an observer (`buffering`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.errors import BackpressureError, as_failure
 
-__all__ = ["Boundary", "Source", "like"]
+__all__ = ["Boundary", "Direct", "Source", "like"]
 
 T = TypeVar("T")
 logger = logging.getLogger("rxstream")
 
 
-class Source(Observable[T]):
-    """An Observable of ours: it never pushes while it is subscribed to, and pushes one item at a time.
+class Direct(Observable[T]):
+    """An Observable that a boundary subscribes to without the observer that RxPY puts in between.
 
-    So a boundary subscribes to it right on the event loop, without a thread, and without the observer that RxPY puts
-    in between: that one guards against signals after the end, as a boundary does, and costs a call for each item.
+    That one guards against signals after the end, as a boundary does itself, and costs a call for each item.
     """
 
     def subscribe(
@@ -40,9 +39,19 @@ class Source(Observable[T]):
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
         """Subscribes an observer, or callbacks."""
-        if isinstance(on_next, Boundary):
+        if isinstance(on_next, Boundary) and self._is_direct(scheduler):
             return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
         return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+
+    def _is_direct(self, scheduler: abc.SchedulerBase | None) -> bool:
+        return True
+
+
+class Source(Direct[T]):
+    """An Observable of ours: it never pushes while it is subscribed to, and pushes one item at a time.
+
+    So a boundary subscribes to it right on the event loop, without a thread.
+    """
 
 
 def like(source: Observable[Any], subscribe: abc.Subscription[T]) -> Observable[T]:

@@ -12,61 +12,15 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from rxstream.buffer_config import BufferConfig, Strategy
+from rxstream.buffer_config import BufferConfig
+from rxstream.buffer_watch import BufferObserver, BufferStatistics
+from rxstream.drop_hook import DropHook
 
-__all__ = ["Buffer", "BufferObserver", "BufferStatistics", "check_on_dropped"]
+__all__ = ["Buffer"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class BufferStatistics:
-    """A buffer at one moment; `pushed == delivered + dropped + discarded + length` always holds.
-
-    Args:
-        capacity: Items that it may hold.
-        strategy: What happens when it is full.
-        length: Items that it holds now.
-        high_water: The most that it ever held.
-        pushed: Items that were given to it.
-        delivered: Items that the consumer took and got.
-        dropped: Items that the strategy sacrificed.
-        discarded: Items that were still in it, or came, when the stream was over.
-    """
-
-    capacity: int
-    strategy: Strategy
-    length: int
-    high_water: int
-    pushed: int
-    delivered: int
-    dropped: int
-    discarded: int
-
-
-class BufferObserver(Protocol):
-    """Is told what becomes of a buffer's items and producers, as it happens: for metrics, and for pictures of a stream.
-
-    Each method is called with the buffer's lock held, so that the order is that of the events: it returns at once, does
-    not touch the buffer, and does not raise.
-    """
-
-    def suspended(self) -> None:
-        """A producer waits for room, and none did before."""
-
-    def resumed(self) -> None:
-        """No producer waits any more."""
-
-    def dropped(self, item: Any) -> None:
-        """The strategy sacrificed an item."""
-
-    def discarded(self, item: Any) -> None:
-        """An item was in the buffer, or came, when the stream was over."""
-
-    def taken(self, count: int) -> None:
-        """The consumer took so many items, at least one."""
 
 
 @dataclass(slots=True)
@@ -77,12 +31,6 @@ class _Count:
     wake: Callable[[], object]
 
 
-def check_on_dropped(hook: object) -> None:
-    """Refuses what is no hook where it is given, and not at the first item that is dropped."""
-    if hook is not None and not callable(hook):
-        raise TypeError(f"on_dropped must be callable, not {hook!r}")
-
-
 class Buffer(Generic[T]):
     """A bounded queue with a strategy: many producers on any thread, one consumer.
 
@@ -91,9 +39,8 @@ class Buffer(Generic[T]):
 
     Args:
         config: Capacity and strategy.
-        on_dropped: Is called with each item that is dropped or discarded, on the thread that caused it, with no lock
-            held. It may push and dispose. What it raises goes to `on_hook_error`.
-        on_hook_error: Is called with each such exception.
+        on_dropped: The `DropHook`'s, for each item that is dropped or discarded.
+        on_hook_error: Is called with what it raises.
 
     Attributes:
         room: Has one byte for each free place. Truth and `pop` are atomic, so that any number of producers
@@ -110,12 +57,10 @@ class Buffer(Generic[T]):
         "_dropped",
         "_ended",
         "_high_water",
-        "_hooking",
+        "_hook",
         "_in_hand",
         "_lock",
         "_observers",
-        "_on_dropped",
-        "_on_hook_error",
         "_parked",
         "_stalled",
         "_suspend",
@@ -142,10 +87,7 @@ class Buffer(Generic[T]):
         self._watching: list[Callable[[], object]] | None = None  # one for each timer that is held back
         self._counts: list[_Count] | None = None  # one for each source that stands still
         self._lock = threading.Lock()
-        self._on_dropped = on_dropped
-        self._on_hook_error = on_hook_error
-        if on_dropped is not None:
-            self._hooking: dict[int, deque[T]] = {}
+        self._hook = DropHook(on_dropped, on_hook_error) if on_dropped is not None else None
         self._observers: tuple[BufferObserver, ...] = ()
         self._stalled = False  # as the observers know it
         self._ended = self._disposed = False
@@ -516,20 +458,5 @@ class Buffer(Generic[T]):
                 observer.discarded(item)
 
     def _show(self, items: Iterable[T]) -> None:
-        """Calls the hook, without recursion: what a hook drops by pushing is shown after it has returned."""
-        if self._on_dropped is None:
-            return
-        thread = threading.get_ident()
-        if (outer := self._hooking.get(thread)) is not None:
-            outer.extend(items)
-            return
-        queue = self._hooking[thread] = deque(items)
-        try:
-            while queue:
-                try:
-                    self._on_dropped(queue.popleft())
-                except Exception as error:  # arbitrary code; it ends the stream, not the producer
-                    if self._on_hook_error is not None:
-                        self._on_hook_error(error)
-        finally:
-            del self._hooking[thread]
+        if self._hook is not None:
+            self._hook.show(items)

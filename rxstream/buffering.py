@@ -14,12 +14,13 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from rxstream.amid import through_buffer
 from rxstream.boundary import Boundary
-from rxstream.buffer import check_on_dropped
 from rxstream.buffer_config import BufferConfig, BufferLike, Strategy, resolve_buffer
-from rxstream.demand import DemandScheduler, as_action
+from rxstream.demand import DemandScheduler
+from rxstream.drop_hook import check_on_dropped
 from rxstream.loops import call_soon
-from rxstream.sinks import through_buffer
+from rxstream.timed import as_action
 from rxstream.worker import Worker
 
 __all__ = ["with_buffer"]

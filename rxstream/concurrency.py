@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from reactivex import Observable
 
 from rxstream import loops
+from rxstream.amid import through_buffer
 from rxstream.buffer_config import BufferConfig, BufferLike
-from rxstream.sinks import through_buffer, to_async_iterable
+from rxstream.sinks import to_async_iterable
 
 __all__ = ["for_each", "map_async"]
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeGuard, TypeVar, cast, overload
+from typing import Any, Final, TypeGuard, TypeVar, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rxstream.boundary import Boundary
+from rxstream.amid import beginning, pulled
+from rxstream.async_boundary import AsyncBoundary
+from rxstream.boundary import Boundary, Direct
 from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
 from rxstream.formats.csv_decoder import CSVDecoder
@@ -24,7 +26,7 @@ from rxstream.formats.decoder import Decoder
 from rxstream.formats.json_array_decoder import JSONArrayDecoder
 from rxstream.formats.ndjson_decoder import NDJSONDecoder
 from rxstream.formats.sse_decoder import ReceivedEvent, SSEDecoder
-from rxstream.sinks import AsyncBoundary, AsyncStream, beginning
+from rxstream.sinks import AsyncStream
 from rxstream.sources import from_async_iterable
 
 __all__ = ["decode_csv", "decode_json_array", "decode_ndjson", "decode_sse"]
@@ -235,28 +237,18 @@ def _waits(scheduler: abc.SchedulerBase | None) -> TypeGuard[DemandScheduler]:
     return isinstance(scheduler, DemandScheduler) and scheduler.loop is not None and scheduler.blocks
 
 
-class _Decoded(Observable[T]):
-    """What a decoder gives: where it waits for room, straight into the boundary, as a `Source` does."""
+class _Decoded(Direct[T]):
+    """What a decoder gives: where it waits for room, straight into the boundary."""
 
-    def subscribe(
-        self,
-        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
-    ) -> abc.DisposableBase:
-        """Subscribes an observer, or callbacks."""
-        if isinstance(on_next, Boundary) and _waits(scheduler):
-            return self._subscribe_core(cast("abc.ObserverBase[T]", on_next), scheduler)
-        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+    def _is_direct(self, scheduler: abc.SchedulerBase | None) -> bool:
+        return _waits(scheduler)
 
 
 def _items(
     decoder: Decoder[T], observer: abc.ObserverBase[T], scheduler: DemandScheduler, boundary: AsyncBoundary[bytes]
 ) -> Observable[T]:
     """The source of a decoder's items."""
-    return from_async_iterable(lambda: _moving(boundary.pulled(), decoder, observer, scheduler))
+    return from_async_iterable(lambda: _moving(pulled(boundary), decoder, observer, scheduler))
 
 
 async def _moving(

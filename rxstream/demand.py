@@ -24,9 +24,10 @@ from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 from rxstream.buffer import Buffer
 from rxstream.loops import LoopTimer, SourceTask, call_on, cancel_task, ended, resolve, start_task
 from rxstream.machine import machine_of
+from rxstream.timed import TimedAction, as_action
 from rxstream.worker import Released, Worker
 
-__all__ = ["DemandScheduler", "as_action"]
+__all__ = ["DemandScheduler"]
 
 S = TypeVar("S")
 logger = logging.getLogger("rxstream")
@@ -122,7 +123,7 @@ class DemandScheduler(PeriodicScheduler):
         if self.base is None or self.blocks:
             self.run_off_loop(run, lambda: disposable.is_disposed)
             return disposable
-        return CompositeDisposable(disposable, self.base.schedule(as_action(partial(self._guarded, run))))
+        return CompositeDisposable(disposable, self.base.schedule(as_action(partial(self.guarded, run))))
 
     def schedule_relative(
         self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None
@@ -130,7 +131,7 @@ class DemandScheduler(PeriodicScheduler):
         """Runs the action after `duetime` seconds, once there is room."""
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
-        timed = _Timed(self, run, lambda: disposable.is_disposed)
+        timed = TimedAction(self, run, lambda: disposable.is_disposed)
         timer = self.later(max(0.0, self.to_seconds(duetime)), timed.fire)
 
         def cancel() -> None:
@@ -408,7 +409,7 @@ class DemandScheduler(PeriodicScheduler):
         finally:
             self._is_over = amid
 
-    def _guarded(self, run: Callable[[], object]) -> None:
+    def guarded(self, run: Callable[[], object]) -> None:
         try:
             run()
         except Exception as error:  # user code: the pipeline's failure, not that of the scheduler that runs it
@@ -420,53 +421,9 @@ class DemandScheduler(PeriodicScheduler):
         self.fail(error)
 
 
-class _Timed:
-    """A timed action that is due, or not yet, or waits for room."""
-
-    def __init__(self, scheduler: DemandScheduler, run: Callable[[], object], is_over: Callable[[], bool]) -> None:
-        self._scheduler = scheduler
-        self._run = run
-        self._is_over = is_over
-
-    def fire(self) -> None:
-        """It is due: waits for room, without a thread, then runs."""
-        scheduler = self._scheduler
-        if scheduler.waits and scheduler.buffer.watch(self._has_room):
-            return
-        if scheduler.blocks or scheduler.off_loop or (scheduler.loop is None and scheduler.base is None):
-            scheduler.run_off_loop(self._take_turn, self._is_over)
-        else:
-            self._take_turn()
-
-    def _has_room(self) -> None:
-        scheduler = self._scheduler
-        if scheduler.blocks:
-            # It may wait there again, behind others that were told.
-            scheduler.run_off_loop(self._take_turn, self._is_over)
-        elif scheduler.base is not None:
-            scheduler.base.schedule(as_action(self.fire))
-
-    def _take_turn(self) -> None:
-        self._scheduler._guarded(self._run)
-        self._scheduler.buffer.pass_on()
-
-    def cancel(self) -> None:
-        """Takes it out of the queue for room."""
-        self._scheduler.buffer.withdraw(self._has_room)
-
-
 def _nothing() -> None:
     pass
 
 
 def _never() -> bool:
     return False
-
-
-def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:
-    """A function as what a scheduler runs."""
-
-    def action(scheduler: abc.SchedulerBase, state: Any = None) -> None:
-        function()
-
-    return action

@@ -17,9 +17,10 @@ from reactivex import abc
 from reactivex.scheduler import TimeoutScheduler, VirtualTimeScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxstream.demand import DemandScheduler, as_action
+from rxstream.demand import DemandScheduler
 from rxstream.loops import LoopTimer
 from rxstream.machine import REAL, machine_of
+from rxstream.timed import as_action
 from rxstream.worker import Worker
 
 __all__ = ["Place"]

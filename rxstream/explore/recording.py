@@ -9,10 +9,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from reactivex import Observable
 
+from rxstream.async_boundary import AsyncBoundary
 from rxstream.buffer_config import BufferConfig, BufferLike, resolve_buffer
 from rxstream.explore.probes import LAST, BufferProbe, boundary_probe, current_trace
 from rxstream.explore.trace import Place, Trace
-from rxstream.sinks import AsyncBoundary, AsyncStream
+from rxstream.sinks import AsyncStream
 
 __all__ = ["Delay", "check_duration", "delay_of", "opened", "record", "run"]
 

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 from reactivex import Observable
 
-from rxstream.buffer import BufferStatistics
 from rxstream.buffer_config import BufferLike, resolve_buffer
+from rxstream.buffer_watch import BufferStatistics
 from rxstream.explore.recording import delay_of
 from rxstream.explore.trace import label_of
 from rxstream.sinks import AsyncStream, to_async_iterable

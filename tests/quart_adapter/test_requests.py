@@ -560,7 +560,6 @@ class TestAborts:
         with pytest.raises(ClientDisconnected):
             await anext(body)
 
-
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
     def test_a_peer_that_left_before_it_was_looked_for(self) -> None:
         """It is known as gone; one that was never there is not known at all."""

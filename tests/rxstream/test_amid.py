@@ -16,7 +16,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
-from rxstream import sinks
+from rxstream import async_boundary
 from rxstream.buffering import with_buffer
 from rxstream.concurrency import map_async
 from rxstream.decoding import decode_ndjson
@@ -133,7 +133,7 @@ async def test_a_subscribe_that_takes_long_does_not_hold_the_loop(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The loop waits for it for a moment only, and says that something may be missed."""
-    monkeypatch.setattr(sinks, "BEGINNING", 0.01)
+    monkeypatch.setattr(async_boundary, "BEGINNING", 0.01)
     go_on = threading.Event()
 
     def slow(observer: Any, scheduler: Any) -> None:

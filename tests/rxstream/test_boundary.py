@@ -11,9 +11,10 @@ import reactivex as rx
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
+from rxstream.async_boundary import AsyncBoundary
 from rxstream.buffer_config import BufferConfig
 from rxstream.errors import BackpressureError
-from rxstream.sinks import AsyncBoundary, AsyncStream, to_async_iterable
+from rxstream.sinks import AsyncStream, to_async_iterable
 from tests.rxstream.support import (
     DEADLINE,
     STRATEGIES,

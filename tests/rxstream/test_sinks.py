@@ -16,11 +16,12 @@ from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
+from rxstream.async_boundary import AsyncBoundary
 from rxstream.buffer_config import BufferConfig
 from rxstream.buffering import with_buffer
 from rxstream.concurrency import map_async
 from rxstream.decoding import decode_ndjson
-from rxstream.sinks import AsyncBoundary, to_async_iterable
+from rxstream.sinks import to_async_iterable
 from rxstream.sources import from_async_iterable
 from tests.rxstream.support import DEADLINE, STRATEGIES, Counted, everything, first, numbers, stream_config, until
 
