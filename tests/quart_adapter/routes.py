@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,28 +29,6 @@ def live(client: Any) -> int:
     """The streams of the app that are open."""
     streams: RxStream = client.app.extensions["rxstream"]
     return streams.live
-
-
-class Source:
-    """Items, and then an end, a failure or nothing; counts starts and cleanups."""
-
-    def __init__(self, *items: Any, then: Exception | str = "end") -> None:
-        self.items, self.then = items, then
-        self.started = self.cleaned = 0
-        self.begun = asyncio.Event()
-
-    async def __call__(self) -> AsyncIterator[Any]:
-        self.started += 1
-        self.begun.set()
-        try:
-            for item in self.items:
-                yield item
-            if isinstance(self.then, Exception):
-                raise self.then
-            if self.then == "wait":
-                await asyncio.Event().wait()
-        finally:
-            self.cleaned += 1
 
 
 @dataclass

@@ -17,7 +17,8 @@ from quart_adapter import RxStream
 from quart_adapter.testing import EventParser
 from rxstream import from_async_iterable
 from rxstream.operators import with_circuit
-from tests.quart_adapter.routes import ALL, Source, live, make, served
+from tests.quart_adapter.routes import ALL, live, make, served
+from tests.rxstream.support import Source
 from tests.servers import H1Client, H2Client, Reset, Server, Truncated
 from tests.servers.redis import RedisServer
 

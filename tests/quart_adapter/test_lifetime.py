@@ -19,7 +19,8 @@ from quart_adapter import StreamCutOff, response, sse
 from quart_adapter.testing import BodyCutOff, Event, StreamClient, stream
 from rxstream.errors import RxStreamError
 from rxstream.formats import ServerSentEvent
-from tests.quart_adapter.routes import ALL, Source, live, make, served
+from tests.quart_adapter.routes import ALL, live, make, served
+from tests.rxstream.support import Source
 
 
 @pytest.mark.parametrize("builder", ALL)

@@ -10,8 +10,8 @@ from quart import Quart, Response
 
 from quart_adapter import RxStream, StreamInfo, export, sse
 from quart_adapter.testing import stream
-from tests.quart_adapter.routes import ALL, Source, make, served
-from tests.rxstream.support import until
+from tests.quart_adapter.routes import ALL, make, served
+from tests.rxstream.support import Source, until
 
 
 def only(client: Any) -> StreamInfo:

@@ -16,9 +16,10 @@ from reactivex.subject import Subject
 from quart_adapter import RxStream, StreamCutOff, download, export, response, sse, sse_tracked
 from quart_adapter.testing import BodyCutOff, stream
 from rxstream import ServerSentEvent, StreamMetrics
-from tests.quart_adapter.routes import ALL, Source, make, served
+from tests.quart_adapter.routes import ALL, make, served
+from tests.quart_adapter.samples import Samples
 from tests.rxstream.metered import Blocks, Kept, Raises
-from tests.rxstream.support import until
+from tests.rxstream.support import Source, until
 
 FORMATS = {"sse": "sse", "response": "bytes", "download": "bytes", "export": "json"}
 ITEMS: dict[str, tuple[Any, ...]] = {
@@ -29,25 +30,12 @@ ITEMS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Counts:
+class Counts(Samples):
     """A registry, and the figures of the stream `route` of an app that `served` makes."""
 
     def __init__(self, builder: str = "sse") -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(stream="route", format=FORMATS[builder], direction="out")
         self.metrics = StreamMetrics(registry=self.registry)
-        self.labels = {"stream": "route", "format": FORMATS[builder], "direction": "out"}
-
-    def __call__(self, name: str, **more: str) -> float | None:
-        """A sample, as it is now."""
-        return self.registry.get_sample_value(name, {**self.labels, **more})
-
-    def outcomes(self) -> dict[str, float]:
-        """How often streams ended in which way."""
-        return {
-            outcome: count
-            for outcome in ("completed", "empty", "error", "cancelled")
-            if (count := self("stream_duration_seconds_count", outcome=outcome))
-        }
 
     def gauges(self) -> set[float | None]:
         """Active, utilization and high-water mark."""

@@ -8,44 +8,31 @@ from functools import partial
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from quart import Quart, request
 
 from quart_adapter import BodyLimits, RxStream, from_multipart, from_request
 from rxstream import StreamMetrics, for_each, to_async_iterable
 from tests.quart_adapter.forms import BOUNDARY, FIELD, FILE, form
+from tests.quart_adapter.samples import Samples
 from tests.rxstream.support import until
 
 Handler = Callable[[], Awaitable[Any]]
 FORM_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
 
-class Uploads:
+class Uploads(Samples):
     """An app with one route that takes uploads, and what it has counted."""
 
     def __init__(self, handler: Handler, kind: str) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(stream="take", format=kind, direction="in")
         self.app = Quart(__name__)
         RxStream(self.app, metrics=StreamMetrics(registry=self.registry), body=BodyLimits(idle_timeout=0.05))
         self.app.add_url_rule("/", "take", handler, methods=["POST"])
-        self.labels = {"stream": "take", "format": kind, "direction": "in"}
 
     async def post(self, data: bytes, content_type: str = FORM_TYPE) -> int:
         """Sends a body; the status."""
         answer = await self.app.test_client().post("/", data=data, headers={"Content-Type": content_type})
         return answer.status_code
-
-    def __call__(self, name: str, **more: str) -> float | None:
-        """A sample, as it is now."""
-        return self.registry.get_sample_value(name, {**self.labels, **more})
-
-    def outcomes(self) -> dict[str, float]:
-        """How often uploads ended in which way."""
-        return {
-            outcome: count
-            for outcome in ("completed", "empty", "error", "cancelled")
-            if (count := self("stream_duration_seconds_count", outcome=outcome))
-        }
 
     def rejections(self) -> dict[str, float]:
         """How many were refused, by code."""

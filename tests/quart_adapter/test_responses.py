@@ -19,7 +19,8 @@ from quart_adapter.testing import Event, stream
 from rxstream import BufferConfig
 from rxstream.errors import EncodeError
 from rxstream.formats import ServerSentEvent
-from tests.quart_adapter.routes import ALL, Row, Source, make, served
+from tests.quart_adapter.routes import ALL, Row, make, served
+from tests.rxstream.support import Source
 
 
 async def test_events() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pybreaker
@@ -12,7 +12,7 @@ from reactivex import Observable
 from rxstream import from_async_iterable, to_async_iterable
 from rxstream.circuit.guard import Guard
 from rxstream.operators import with_circuit
-from tests.rxstream.support import DEADLINE, stream_config
+from tests.rxstream.support import DEADLINE, Source, stream_config
 
 
 def breaker(**settings: Any) -> pybreaker.CircuitBreaker:
@@ -44,24 +44,8 @@ def running(circuit: pybreaker.CircuitBreaker) -> int:
     return len(Guard.of(circuit)._running)
 
 
-class Origin:
-    """A source with a fate: items, and then an end, a failure, or nothing. Counts its subscriptions."""
-
-    def __init__(self, *items: Any, then: Exception | str = "end") -> None:
-        self.items, self.then = items, then
-        self.started = self.cleaned = 0
-
-    async def __call__(self) -> AsyncIterator[Any]:
-        self.started += 1
-        try:
-            for item in self.items:
-                yield item
-            if isinstance(self.then, Exception):
-                raise self.then
-            if self.then == "wait":
-                await asyncio.Event().wait()
-        finally:
-            self.cleaned += 1
+class Origin(Source):
+    """A source for circuits."""
 
     def pipe(self, *operators: Any) -> Observable[Any]:
         """The source below operators."""

@@ -106,6 +106,28 @@ class Counted:
             self.closed += 1
 
 
+class Source:
+    """Items, and then an end, a failure or nothing; counts starts and cleanups."""
+
+    def __init__(self, *items: Any, then: Exception | str = "end") -> None:
+        self.items, self.then = items, then
+        self.started = self.cleaned = 0
+        self.begun = asyncio.Event()
+
+    async def __call__(self) -> AsyncIterator[Any]:
+        self.started += 1
+        self.begun.set()
+        try:
+            for item in self.items:
+                yield item
+            if isinstance(self.then, Exception):
+                raise self.then
+            if self.then == "wait":
+                await asyncio.Event().wait()
+        finally:
+            self.cleaned += 1
+
+
 class Recorder:
     """An observer that keeps all that it is sent, and notices calls that overlap."""
 

@@ -21,18 +21,6 @@ from tests.rxstream.metered import Kept
 from tests.rxstream.support import DEADLINE, Recorder, everything, numbers, until, until_now, workers
 
 
-@pytest.fixture
-def kept() -> Kept:
-    """Where it is counted."""
-    return Kept()
-
-
-@pytest.fixture
-def metrics(kept: Kept) -> StreamMetrics:
-    """What counts."""
-    return StreamMetrics(backend=kept)
-
-
 async def never() -> AsyncIterator[int]:
     """One item, and then nothing."""
     yield 1

@@ -18,18 +18,6 @@ from tests.rxstream.support import everything, until
 
 
 @pytest.fixture
-def kept() -> Kept:
-    """Where it is counted."""
-    return Kept()
-
-
-@pytest.fixture
-def metrics(kept: Kept) -> StreamMetrics:
-    """What counts."""
-    return StreamMetrics(backend=kept)
-
-
-@pytest.fixture
 def name() -> str:
     """A circuit of its own for each test."""
     return f"c{uuid4().hex}"

@@ -29,18 +29,6 @@ from tests.rxstream.metered import Blocks, Kept, Raises
 from tests.rxstream.support import DEADLINE, everything, numbers, until, until_now
 
 
-@pytest.fixture
-def kept() -> Kept:
-    """Where it is counted."""
-    return Kept()
-
-
-@pytest.fixture
-def metrics(kept: Kept) -> StreamMetrics:
-    """What counts."""
-    return StreamMetrics(backend=kept)
-
-
 def brief(metrics: StreamMetrics, name: str = "s") -> None:
     """A stream that is over at once."""
     metrics.probe(name, "items", "internal").open().close()
