@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from _thread import start_new_thread
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextvars import copy_context
+from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -210,9 +212,8 @@ class StreamBody(ResponseBody):
             self._probe.close()
 
     def __del__(self) -> None:
-        self._boundary.disconnect()
-        if self._probe is not None:
-            self._probe.close()
+        if self._boundary.connected and not self._boundary.buffer.disposed:
+            _soon(self._loop, partial(_let_go, self._boundary, self._probe), self._context)
 
     def stop(self, grace: float) -> None:
         """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
@@ -394,6 +395,22 @@ def _abandon(body: ref[StreamBody], task: asyncio.Task[Any]) -> None:
     if (living := body()) is not None:
         if request_task() is task or task.cancelled() or task.exception() is not None:
             living.abandon()
+
+
+def _let_go(boundary: AsyncBoundary[Any], probe: StreamProbe | None) -> None:
+    boundary.disconnect()
+    if probe is not None:
+        probe.close()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, action: Callable[[], object], context: Context) -> None:
+    """Calls a function for a finalizer: not in there, since garbage is collected in the middle of anything, and so of
+    what has the very lock that the function waits for."""
+    try:
+        loop.call_soon_threadsafe(action, context=context)
+    except RuntimeError:  # the loop is closed
+        with suppress(RuntimeError):  # so is the interpreter, soon
+            start_new_thread(action, ())  # `threading` has locks of its own
 
 
 def _cut_off(body: ref[StreamBody], reason: str) -> None:

@@ -20,7 +20,7 @@ from quart_adapter.testing import BodyCutOff, Event, StreamClient, stream
 from rxstream.errors import RxStreamError
 from rxstream.formats import ServerSentEvent
 from tests.quart_adapter.routes import ALL, live, make, served
-from tests.rxstream.support import Source
+from tests.rxstream.support import Source, until, until_now
 
 
 @pytest.mark.parametrize("builder", ALL)
@@ -144,6 +144,52 @@ async def test_a_response_that_is_never_sent(builder: str) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert (source.started, source.cleaned, live(client)) == (1, 1, 0)
+
+
+class _Collects:
+    """Collects garbage at each item that is dropped: a buffer tells of that with its lock held."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def dropped(self, item: object) -> None:
+        self.times += 1
+        gc.collect()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+async def test_a_response_that_is_collected_within_its_buffers_lock() -> None:
+    """Garbage is collected in the middle of anything: also on the thread that has the lock which the end takes."""
+    app = served(make("sse", Source())).app
+    source: Subject[str] = Subject()
+    collects = _Collects()
+    async with app.test_request_context("/"):
+        answer: Any = await sse(source, buffer={"capacity": 1})
+        answer.response._boundary.buffer.attach(collects)
+        answer.itself = answer  # a cycle, such as the traceback of a handler that fails makes
+        del answer
+        producer = threading.Thread(target=lambda: [source.on_next("a") for _ in range(3)], daemon=True)
+        producer.start()
+        await until(lambda: not (producer.is_alive() or source.observers))
+    assert collects.times
+    assert app.extensions["rxstream"].live == 0
+
+
+def test_a_response_that_is_collected_once_its_loop_is_closed() -> None:
+    """There is no loop to leave the end to."""
+    app = served(make("sse", Source())).app
+    source: Subject[str] = Subject()
+
+    async def main() -> None:
+        async with app.test_request_context("/"):
+            answer: Any = await sse(source)
+            answer.itself = answer
+
+    asyncio.run(main())
+    gc.collect()
+    until_now(lambda: not source.observers)
 
 
 async def test_nothing_is_kept_after_the_end() -> None:
