@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
+import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 from rxstream.progress.report import Progress
@@ -110,14 +113,33 @@ class Bar:
 
     def __init__(self, name: str, total: int | None, unit: str) -> None:
         words: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024} if unit == "bytes" else {}
+        if type(sys.stdout).__module__ == "ipykernel.iostream":  # a notebook shows the standard error in red
+            words["file"] = sys.stdout
         self._bar = load_bar()(total=total, desc=name, **words)
+        self._lock = threading.RLock()  # the consumer may leave while another thread draws
 
     def report(self, progress: Progress, *, wait: bool) -> None:
         """Draws it."""
-        self._bar.update(progress.passed - self._bar.n)
-        if progress.done:
-            self._bar.set_postfix_str("" if progress.outcome == "completed" else progress.outcome)
-            self._bar.close()
+        with self._lock:
+            if progress.done:
+                self._end(progress)
+            else:
+                self._bar.update(progress.passed - self._bar.n)  # a closed one ignores it
+
+    def _end(self, progress: Progress) -> None:
+        """Draws it for good. tqdm tells a failure by the total, which may be wrong; we know."""
+        bar, completed = self._bar, progress.outcome == "completed"
+        bar.n = progress.passed
+        if completed and bar.total is not None:
+            bar.total = bar.n  # all there was
+        elif not completed:
+            bar.set_postfix_str(progress.outcome, refresh=False)
+        bar.close()
+        if (box := getattr(bar, "container", None)) is not None:
+            widget = box.children[1]
+            if completed:
+                widget.max = widget.value = bar.n or 1
+            widget.bar_style = {"completed": "success", "error": "danger"}.get(progress.outcome, "warning")
 
 
 def load_bar() -> Any:
@@ -127,6 +149,12 @@ def load_bar() -> Any:
         ImportError: It is not installed.
     """
     try:
+        if "tqdm.auto" not in sys.modules:  # once: the filters of warnings are everybody's
+            from tqdm import TqdmWarning  # type: ignore[import-untyped, unused-ignore]
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", TqdmWarning)  # a notebook without ipywidgets: it draws with text
+                import_module("tqdm.auto")
         from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise ImportError("with_progress(bar=True) draws with tqdm: pip install 'rxstream[progress]'") from error

@@ -22,7 +22,7 @@ from reactivex.testing import TestScheduler
 
 from rxstream import Progress, from_async_iterable, to_async_iterable
 from rxstream.operators import with_progress
-from rxstream.progress.outlets import Call, Log, Thread
+from rxstream.progress.outlets import Bar, Call, Log, Thread
 from tests.rxstream.circuits import Lag, Origin
 from tests.rxstream.support import STRATEGIES, Recorder, everything, first, until, until_now
 
@@ -408,6 +408,16 @@ async def test_a_bar_says_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="down"):
         await everything(Origin(1, 2, 3, then=OSError("down")).pipe(with_progress("x", total=2, bar=True)))
     assert "error" in terminal.getvalue() and "150%" not in terminal.getvalue()
+
+
+def test_a_bar_takes_nothing_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is late with a report; and the last one is what it shows."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = Bar("x", 10, "elements")
+    for one in (report(1), report(2, "cancelled"), report(1)):
+        bar.report(one, wait=False)
+    assert "2/10" in terminal.getvalue().splitlines()[-1]
 
 
 async def test_a_terminal_that_is_gone_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
