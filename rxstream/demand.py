@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from reactivex import abc, typing
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
-from reactivex.scheduler import TimeoutScheduler, VirtualTimeScheduler
+from reactivex.scheduler import ImmediateScheduler, TimeoutScheduler, TrampolineScheduler, VirtualTimeScheduler
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from rxstream.buffer import Buffer
@@ -84,6 +84,8 @@ class DemandScheduler(PeriodicScheduler):
         self.disposed = False  # the consumer has left
         self.waits = buffer.config.strategy == "suspend"
         self.base = base
+        # A source that asks for its next item amid the last one would go ever deeper there: RxPY's fails then.
+        self._at_once = TrampolineScheduler() if isinstance(base, ImmediateScheduler) else base
         self.below = below
         self.deferred = 0  # operators that will subscribe to their source later
         self.on_subscribed: Callable[[], object] = _nothing
@@ -120,10 +122,10 @@ class DemandScheduler(PeriodicScheduler):
         """Runs the action on the worker (on the user's scheduler, where there is one and nothing can wait)."""
         disposable = SingleAssignmentDisposable()
         run = partial(self._invoke, disposable, action, state)
-        if self.base is None or self.blocks:
+        if self._at_once is None or self.blocks:
             self.run_off_loop(run, lambda: disposable.is_disposed)
             return disposable
-        return CompositeDisposable(disposable, self.base.schedule(as_action(partial(self.guarded, run))))
+        return CompositeDisposable(disposable, self._at_once.schedule(as_action(partial(self.guarded, run))))
 
     def schedule_relative(
         self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None

@@ -136,6 +136,17 @@ async def test_the_scheduler_calls_the_observer(name: str, where: str) -> None:
     assert (seen.items, seen.errors, seen.completed, seen.overlaps) == (list(range(200)), [], 1, 0)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("source", [rx.range(1000), rx.repeat_value(1, 1000), rx.range(5).pipe(ops.repeat(200))])
+def test_a_scheduler_that_calls_at_once_keeps_the_stack_flat(source: Any, strategy: Any) -> None:
+    """Sources that ask for each item anew, or subscribe again, do so amid the last one there."""
+    seen = Recorder()
+    buffered = source.pipe(with_buffer(capacity=4, strategy=strategy, scheduler=ImmediateScheduler()))
+    buffered.subscribe(seen.on_next, seen.on_error, seen.on_completed)
+    assert seen.over.wait(DEADLINE)
+    assert (len(seen.items), seen.errors, seen.completed) == (1000, [], 1)
+
+
 async def test_on_the_loop_the_observer_runs_on_the_loop() -> None:
     """Without a scheduler a plain observer is called on the running loop, whatever thread the source is on."""
     threads: set[threading.Thread] = set()
