@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+import reactivex
 from matplotlib import font_manager
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
@@ -59,6 +61,23 @@ def test_its_links_lead_somewhere(path: Path) -> None:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\((?!https?:)([^)#]+)", cell.source):
                 assert (path.parent / target).exists(), target
+
+
+def test_examples_of_rxpy_are_unchanged() -> None:
+    """The cells of notebook 05 that it says are RxPY's are in its README and its docstrings, letter by letter."""
+    readme = metadata.metadata("reactivex").get_payload()
+    docs = [reactivex.generate_with_relative_time.__doc__, reactivex.Observable.join.__doc__]
+    theirs = _compact("\n".join([str(readme), *map(str, docs)]))
+    cells = [cell.source for cell in nbformat.read(NOTEBOOKS[4], as_version=4).cells if cell.cell_type == "code"]
+    for start in ("source = rx.of(", "result = (rx.of(", "res = reactivex.generate_with", "result = left.join("):
+        (cell,) = [cell for cell in cells if cell.startswith(start)]
+        example = cell.partition("\n\nsimulate")[0].partition("\n\nasync with")[0].rstrip(";")
+        assert _compact(example) in theirs, example
+
+
+def _compact(text: str) -> str:
+    """Without spaces and line breaks, and without the prompts of an interpreter."""
+    return re.sub(r"^\s*(>>>|\.\.\.) |\s", "", text, flags=re.MULTILINE)
 
 
 def one_cell(source: str, *outputs: Any) -> Any:
