@@ -139,7 +139,13 @@ class _Drain(Boundary[T]):
             if self._draining:
                 return
             self._draining = True
-        self._post(self._drain)
+        self._ask(self._drain)
+
+    def _ask(self, action: Callable[[], object]) -> None:
+        try:
+            self._post(action)
+        except Exception as error:  # a scheduler of the user's takes no more: a pool that was shut down
+            self._no_thread(error)
 
     def _drain(self) -> None:
         """Delivers one item and comes again; in a loop where the scheduler calls on the spot: the stack is flat."""
@@ -154,7 +160,7 @@ class _Drain(Boundary[T]):
                 else:
                     self._drain()
 
-            self._post(again)
+            self._ask(again)
             posting = False
             if not on_the_spot:
                 return

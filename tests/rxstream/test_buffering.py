@@ -28,6 +28,7 @@ from tests.rxstream.support import (
     pusher,
     subscribed,
     until,
+    until_now,
     workers,
 )
 
@@ -145,6 +146,29 @@ def test_a_scheduler_that_calls_at_once_keeps_the_stack_flat(source: Any, strate
     buffered.subscribe(seen.on_next, seen.on_error, seen.on_completed)
     assert seen.over.wait(DEADLINE)
     assert (len(seen.items), seen.errors, seen.completed) == (1000, [], 1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_a_scheduler_that_takes_no_more(strategy: Any, from_the_start: bool) -> None:
+    """Its refusal is the stream's failure, and neither the producer's nor nobody's."""
+    pool, subject, seen = ThreadPoolScheduler(1), Subject[int](), Recorder()
+    source = subject.pipe(ops.merge(rx.of(0)))
+    if from_the_start:
+        pool.executor.shutdown()
+    source.pipe(with_buffer(capacity=2, strategy=strategy, scheduler=pool)).subscribe(
+        seen.on_next, seen.on_error, seen.on_completed
+    )
+    if not from_the_start:
+        until_now(lambda: seen.items)
+        pool.executor.shutdown()
+        subject.on_next(1)
+    assert seen.over.wait(DEADLINE)
+    assert (seen.items, [str(error) for error in seen.errors]) == (
+        [] if from_the_start else [0],
+        ["cannot schedule new futures after shutdown"],
+    )
+    until_now(lambda: not subject.observers)
 
 
 async def test_on_the_loop_the_observer_runs_on_the_loop() -> None:
