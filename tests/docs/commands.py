@@ -92,7 +92,9 @@ class Shell:
         self._run(["sh", "-c", '"$@" > "$0"', name, *text], expected)
 
     def _python(self, words: list[str], expected: str | None) -> None:
-        if words[1:3] != ["-m", "venv"]:  # which the tests have made already
+        if SHOWN_ADDRESS in words:  # a script that serves there
+            self._serve(lambda address: [address if word == SHOWN_ADDRESS else word for word in words[1:]])
+        elif words[1:3] != ["-m", "venv"]:  # which the tests have made already
             self._run([sys.executable, *words[1:]], expected)
 
     def _curl(self, words: list[str], expected: str | None) -> None:
@@ -101,18 +103,18 @@ class Shell:
         self._run([self._tool("curl"), "--silent", "--show-error", *words], expected)
 
     def _hypercorn(self, words: list[str], expected: str | None) -> None:
-        self._serve(words, lambda port: ["--bind", f"127.0.0.1:{port}"])
+        self._serve(lambda address: ["-m", *words, "--bind", address])
 
     def _uvicorn(self, words: list[str], expected: str | None) -> None:
-        self._serve(words, lambda port: ["--host", "127.0.0.1", "--port", str(port)])
+        self._serve(lambda address: ["-m", *words, "--host", "127.0.0.1", "--port", address.rpartition(":")[2]])
 
-    def _serve(self, words: list[str], listen: Callable[[int], list[str]]) -> None:
+    def _serve(self, arguments: Callable[[str], list[str]]) -> None:
         self.close()
         port = free_port()
-        command = [sys.executable, "-m", *words, *listen(port)]
+        self.address = f"127.0.0.1:{port}"
+        command = [sys.executable, *arguments(self.address)]
         self._server = subprocess.Popen(command, cwd=self._folder, env=self.environment)
         wait_until_open(self._server, ("127.0.0.1", port))
-        self.address = f"127.0.0.1:{port}"
 
     # -- running
 

@@ -1,7 +1,7 @@
 """Real servers and raw clients for the tests: what an in-process client cannot show is seen on a socket.
 
 process    starts Hypercorn, uvicorn and granian as processes, and stops those that it started
-h1, h2c    clients that stall, hang up and notice every way in which a response can end
+h1, h2c    clients that stall, hang up, vanish and notice every way in which a response can end
 apps       what the servers serve
 """
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
+from tests.servers.vanish import vanish
+
 DEADLINE: Final = 30.0
 
 
@@ -127,6 +129,10 @@ class Client:
         """Hangs up with RST at once."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
+
+    def vanish(self) -> None:
+        """Goes without a word, and answers nothing any more: a pulled cable, a closed laptop."""
+        vanish(self._sock)
 
     def half_close(self) -> None:
         """Ends the own direction only: FIN, and goes on reading."""

@@ -15,6 +15,8 @@ import h2.connection
 import h2.events
 import h2.settings
 
+from tests.servers.vanish import vanish
+
 DEADLINE: Final = 30.0
 
 
@@ -129,6 +131,10 @@ class Client:
         """Hangs up with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
+
+    def vanish(self) -> None:
+        """Goes without a word, and answers nothing any more: a pulled cable, a closed laptop."""
+        vanish(self._sock)
 
     async def __aenter__(self) -> Client:
         return self

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlencode
@@ -39,6 +39,7 @@ class Server:
         settings: Goes to the app as JSON, in the variable `TEST_APP`.
         send_buffer: Bytes of the kernel's send buffer for each connection (`SO_SNDBUF`): small, so that a client that
             stalls is felt early. granian makes its own socket.
+        options: More options of the listening socket, each with its level; connections inherit them.
         environment: More variables.
     """
 
@@ -48,6 +49,7 @@ class Server:
         app: str,
         *,
         send_buffer: int = 65536,
+        options: Sequence[tuple[int, int, int]] = (),
         environment: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
@@ -56,6 +58,8 @@ class Server:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+            for option in options:
+                listener.setsockopt(*option)
             listener.bind(("127.0.0.1", 0))
             self.address: tuple[str, int] = listener.getsockname()
             self.process = subprocess.Popen(
