@@ -143,7 +143,7 @@ class StreamBody(ResponseBody):
             self._probe.open().watch(self._boundary.buffer)
         if (task := request_task() or self._task) is not None:
             # The end of the request is the stream's.
-            task.add_done_callback(partial(_abandon, ref(self)), context=self._context)
+            task.add_done_callback(_Abandon(ref(self)), context=self._context)
         self._active = True
         try:
             await self._boundary.open()
@@ -390,11 +390,19 @@ def _slices(chunk: bytes) -> Iterator[bytes]:
     return (chunk[start : start + CHUNK] for start in range(0, len(chunk), CHUNK))
 
 
-def _abandon(body: ref[StreamBody], task: asyncio.Task[Any]) -> None:
-    """The task is over. Without an `RxStream` it may have been one within the handler: then only its failure counts."""
-    if (living := body()) is not None:
-        if request_task() is task or task.cancelled() or task.exception() is not None:
-            living.abandon()
+class _Abandon:
+    """Ends a stream with its task. Without an `RxStream` that may be one within the handler: then only its failure
+    counts."""
+
+    __slots__ = ("_body",)  # a `partial` is five times as large, and there are thousands
+
+    def __init__(self, body: ref[StreamBody]) -> None:
+        self._body = body
+
+    def __call__(self, task: asyncio.Task[Any]) -> None:
+        if (living := self._body()) is not None:
+            if request_task() is task or task.cancelled() or task.exception() is not None:
+                living.abandon()
 
 
 def _let_go(boundary: AsyncBoundary[Any], probe: StreamProbe | None) -> None:
