@@ -50,10 +50,15 @@ class Clerk:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    def submit(self, errand: Callable[[], object] | None = None) -> None:
-        """Has an errand run after all that wait; without one, has somebody look around from here on."""
+    def submit(self, errand: Callable[[], object] | None = None, *, once: bool = False) -> None:
+        """Has an errand run after all that wait; without one, has somebody look around from here on.
+
+        Args:
+            errand: What to do.
+            once: Not if it waits already.
+        """
         with self._changed:
-            if errand is not None:
+            if errand is not None and not (once and errand in self._errands):
                 full = len(self._errands) >= BACKLOG
                 if full:
                     self._errands.popleft()

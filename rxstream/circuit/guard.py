@@ -109,10 +109,8 @@ class Guard(CircuitBreakerListener):
     def ask(self, stream: GuardedStream[Any]) -> None:
         """Has `stream.answered` called on another thread, as soon as the breaker has been asked."""
         with self._lock:
-            first = not self._asking
             self._asking[stream] = None
-        if first:
-            self._clerk.submit(self._answer)
+        self._clerk.submit(self._answer, once=True)  # by each, since the errand of the first may have been dropped
 
     def busy_for(self) -> float:
         """Seconds that the breaker's storage, or whoever has its lock, has not answered."""
@@ -154,6 +152,8 @@ class Guard(CircuitBreakerListener):
         with self._lock:
             asking = list(self._asking)
             self._asking.clear()
+        if not asking:  # they have left
+            return
         answers: list[tuple[GuardedStream[Any], CircuitOpenError | None]] = []
         with self.breaker._lock:
             try:

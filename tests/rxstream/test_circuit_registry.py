@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -11,10 +12,11 @@ import pybreaker
 import pytest
 
 import rxstream
-from rxstream.circuit import CircuitRegistry
+from rxstream.circuit import CircuitRegistry, stream
 from rxstream.circuit.clerk import BACKLOG, Clerk
-from tests.rxstream.circuits import Listener
-from tests.rxstream.support import until_now
+from rxstream.circuit.guard import Guard
+from tests.rxstream.circuits import Listener, Origin, breaker, outcome
+from tests.rxstream.support import until, until_now
 
 
 def test_a_name_is_one_breaker() -> None:
@@ -124,6 +126,23 @@ def test_what_waits_for_a_storage_is_bounded(caplog: pytest.LogCaptureFixture) -
     until_now(lambda: not clerk.busy)
     assert ran == list(range(2 * BACKLOG, 3 * BACKLOG))
     assert caplog.text.count("a circuit's storage does not answer") == 1
+
+
+async def test_an_errand_that_was_dropped_is_run_for_who_asks_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All who ask wait for one errand: without it, nobody would be answered for as long as somebody waits."""
+    monkeypatch.setattr(stream, "PATIENCE", 3600)
+    circuit, go = breaker(), threading.Event()
+    clerk = Guard.of(circuit)._clerk
+    clerk.submit(lambda: go.wait(20))
+    await until(lambda: clerk.busy_for() > 0)
+    before = asyncio.create_task(outcome(Origin(1).through(circuit)))
+    await until(lambda: len(Guard.of(circuit)._asking) == 1)
+    for _ in range(BACKLOG):
+        clerk.submit(lambda: None)
+    after = asyncio.create_task(outcome(Origin(2).through(circuit)))
+    await until(lambda: len(Guard.of(circuit)._asking) == 2)
+    go.set()
+    assert await asyncio.gather(before, after) == [[1], [2]]
 
 
 def test_an_errand_that_fails_does_not_end_the_clerk(caplog: pytest.LogCaptureFixture) -> None:
