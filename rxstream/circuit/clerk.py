@@ -75,7 +75,7 @@ class Clerk:
                 self._changed.notify()
 
     def _awake(self) -> None:
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():  # it is not in a process that was forked off
             self._changed.notify()
             return
         thread = threading.Thread(target=self._run, name="rxstream-circuit", daemon=True)

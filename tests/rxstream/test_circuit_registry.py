@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -143,6 +144,24 @@ async def test_an_errand_that_was_dropped_is_run_for_who_asks_next(monkeypatch: 
     await until(lambda: len(Guard.of(circuit)._asking) == 2)
     go.set()
     assert await asyncio.gather(before, after) == [[1], [2]]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_is_forked_off_has_a_clerk_of_its_own() -> None:
+    """The thread of the other one is not there."""
+    go = threading.Event()
+    clerk = Clerk(lambda: None, lambda: False, 60)
+    clerk.submit(lambda: go.wait(20))
+    until_now(lambda: clerk.busy_for() > 0)
+    child = os.fork()
+    if child == 0:
+        try:
+            clerk.submit(lambda: os._exit(7))
+            until_now(lambda: False)
+        finally:
+            os._exit(1)
+    go.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_an_errand_that_fails_does_not_end_the_clerk(caplog: pytest.LogCaptureFixture) -> None:
