@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import math
 import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import nbformat
 import pytest
 import reactivex
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from notebooks.execute import NOTEBOOKS, differences, execute
+from notebooks.figures import described
 
 NAMES = [path.name for path in NOTEBOOKS]
 LARGEST = 250_000
@@ -86,16 +92,85 @@ def one_cell(source: str, *outputs: Any) -> Any:
 
 
 def test_a_stale_output_is_found() -> None:
-    """Of text and of SVG by what it is, of PNG by whether there is one; one that is missing or too many, too."""
+    """Of text and of SVG by what it is; one that is missing or too many, too."""
     text = new_output("stream", name="stdout", text="1\n")
     old = new_output("stream", name="stdout", text="2\n")
     svg = new_output("execute_result", data={"image/svg+xml": "<svg/>", "text/plain": "a"})
     other = new_output("execute_result", data={"image/svg+xml": "<svg></svg>", "text/plain": "a"})
-    png = new_output("display_data", data={"image/png": "aaaa", "text/plain": "<Figure>"})
-    redrawn = new_output("display_data", data={"image/png": "bbbb", "text/plain": "<Figure>"})
-    assert not differences(one_cell("x", text, svg, png), one_cell("x", text, svg, redrawn))
-    for before, after in (([text], [old]), ([svg], [other]), ([text], []), ([], [text]), ([png], [svg])):
+    png = drawn([1, 2])
+    assert not differences(one_cell("x", text, svg, png), one_cell("x", text, svg, png))
+    for before, after in (([text], [old]), ([svg], [other]), ([text], []), ([], [text]), ([png], [svg]), ([png], [])):
         assert len(differences(one_cell("x", *before), one_cell("x", *after))) == 1
+
+
+def drawn(values: list[float], *, width: float = 8, label: str = "items", **style: Any) -> Any:
+    """What a notebook keeps of a plot."""
+    with matplotlib.rc_context({"savefig.bbox": "tight", "savefig.dpi": 100, **style}):
+        figure = Figure(figsize=(width, 2.8), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(values, label=label)
+        ax.plot(values[::-1], "--", label="others")
+        ax.set(xlabel="seconds", ylabel="items waiting", ylim=(0, None))
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    png = base64.b64encode(file.getvalue()).decode()
+    return new_output("display_data", data={"image/png": png, "text/plain": described(figure)})
+
+
+WAVE = [math.sin(n / 10) + 2 for n in range(100)]
+
+
+@pytest.mark.parametrize("style", [{"text.hinting": "none"}, {"font.size": 10.3}, {"text.antialiased": False}])
+def test_a_picture_may_have_other_letters(style: dict[str, Any]) -> None:
+    """As versions of matplotlib draw them differently."""
+    was, now = drawn(WAVE), drawn(WAVE, **style)
+    assert was != now
+    assert not differences(one_cell("x", was), one_cell("x", now))
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {"values": [math.sin(n / 8) + 2 for n in range(100)]},
+        {"values": WAVE, "label": "only the odd ones"},
+        {"values": WAVE, "width": 7},
+        {"values": WAVE, "axes.prop_cycle": "cycler('color', ['r', 'g'])"},
+    ],
+    ids=["line", "label", "size", "colours"],
+)
+def test_a_stale_picture_is_found(stale: dict[str, Any]) -> None:
+    """By how it looks."""
+    was, now = drawn(WAVE), drawn(**stale)
+    now.data["text/plain"] = was.data["text/plain"]
+    assert len(differences(one_cell("x", was), one_cell("x", now))) == 1
+
+
+@pytest.mark.parametrize("values", [[value * 1.01 for value in WAVE], [*WAVE, 2.5]], ids=["others", "one more"])
+def test_stale_figures_are_found(values: list[float]) -> None:
+    """By what the plot says of them, where nobody would see it."""
+    assert len(differences(one_cell("x", drawn(WAVE)), one_cell("x", drawn(values)))) == 1
+
+
+def test_a_plot_is_told_in_words() -> None:
+    """What is on its axes, and the figures that it is drawn of."""
+    assert drawn([1, 2.5, 4]).data["text/plain"].splitlines() == [
+        "<Figure of 800 by 280",
+        "items waiting over seconds",
+        "  items: 3 points, 0 to 2, at 1 to 4, 2.5 on average",
+        "  others: 3 points, 0 to 2, at 1 to 4, 2.5 on average>",
+    ]
+
+
+def test_a_style_of_the_user_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would draw other pictures."""
+    (tmp_path / "matplotlibrc").write_text("figure.dpi: 50\n", "utf-8")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    source = 'from matplotlib import pyplot, rcParams; pyplot.plot([1, 2]); pyplot.show(); rcParams["figure.dpi"]'
+    nbformat.write(one_cell(source), tmp_path / "styled.ipynb")
+    picture, dpi = execute(tmp_path / "styled.ipynb")[1].cells[0].outputs
+    assert "line: 2 points, 0 to 1, at 1 to 2" in picture.data["text/plain"]
+    assert dpi.data["text/plain"] == "100.0"
 
 
 def test_a_cell_that_fails_is_raised(tmp_path: Path) -> None:
