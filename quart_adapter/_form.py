@@ -56,18 +56,41 @@ class Form:
         self._fits = fits
         self._probe = probe
         self._events: Iterator[Any] = iter(())
+        self._held: Any = None  # the headers of a file, behind fields that go first
 
-    async def next_part(self) -> Part | None:
-        """The next part; None at the end."""
-        segment = await self.event()
+    async def next_parts(self, most: int) -> list[Part]:
+        """The next part, or as many fields as are there whole, and perhaps one that is not; none at the end.
+
+        Args:
+            most: How many of them.
+        """
+        segment, self._held = self._held, None
+        if segment is None:
+            segment = await self.event()
         if segment is _END:
-            return None
-        part = Part(self, segment, self._max_field if segment.filename is None else self._max_size)
+            return []
+        if segment.filename is None:
+            return self._fields(segment, most)
+        part = Part(self, segment, self._max_size)
         if part.raw_filename == "" and not await part.look(1):
             part.is_file, part.filename = False, None  # what a browser sends for a file field that is left empty
-        elif part.is_file:
+        else:
             await self._check_type(part)
-        return part
+        return [part]
+
+    def _fields(self, segment: Any, most: int) -> list[Part]:
+        """This field and those behind it, as far as one can get without waiting."""
+        parts = [Part(self, segment, self._max_field)]
+        try:
+            while len(parts) < most and parts[-1].gather(self._events):
+                segment = next(self._events, None)
+                if segment is None or segment.filename is not None:
+                    self._held = segment
+                    break
+                parts.append(Part(self, segment, self._max_field))
+        except Exception as error:  # it comes when those before it are through
+            self.failed(error)
+        return parts
 
     async def _check_type(self, part: Part) -> None:
         if self._allowed is not None and (part.content_type or "application/octet-stream") not in self._allowed:

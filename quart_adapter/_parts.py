@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from reactivex import Observable, abc
@@ -30,6 +30,10 @@ __all__ = ["MIB", "Part"]
 MIB: Final = 1024 * 1024
 BATCH: Final = 256 * 1024
 """Bytes that are written to a file at once: a hop to a thread costs more than they do."""
+
+
+WHOLE: Final = 2048
+"""Bytes of a field that is handed on with its content, if that is there: nobody has to wait for anybody then."""
 
 
 class Part:
@@ -132,6 +136,8 @@ class Part:
         self._limit = min(self._limit, max_size)
         content: list[bytes] = []
         try:
+            if self._size > self._limit:  # of what it has with it
+                raise self._form.failed(self._too_large())
             while pieces := await self._next():
                 content += pieces
         finally:
@@ -248,7 +254,22 @@ class Part:
     def _count(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
-            raise part_too_large(self.name, is_file=self.is_file, limit=self._limit)
+            raise self._too_large()
+
+    def _too_large(self) -> UploadError:
+        return part_too_large(self.name, is_file=self.is_file, limit=self._limit)
+
+    def gather(self, events: Iterator[Any]) -> bool:
+        """Takes its content along, if all of it is there and it is small: whether that is so."""
+        for piece in events:
+            if piece is None:
+                self._ended = True
+                return True
+            self._count(piece)
+            self._head.append(piece)
+            if self._size > WHOLE:
+                break
+        return False
 
     async def look(self, size: int) -> bytes:
         """The first bytes, which are still to be read."""

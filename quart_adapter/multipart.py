@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Final
 
 from quart import Request
 from reactivex import Observable, abc
@@ -15,12 +16,16 @@ from quart_adapter._media import AllowedTypes, load_sniffer
 from quart_adapter._parts import MIB, Part
 from quart_adapter.limits import MultipartLimits, whole_number
 from quart_adapter.measure import MetricsLike, counted, upload_probe
+from rxstream.async_boundary import AsyncBoundary
 from rxstream.boundary import Source
 from rxstream.demand import DemandScheduler
 from rxstream.errors import RxStreamError
 from rxstream.sources import from_async_iterable
 
 __all__ = ["Part", "from_multipart"]
+
+TOGETHER: Final = 32
+"""Small fields that are handed on before their consumer comes back: a wait for it costs more than to read a field."""
 
 
 def from_multipart(
@@ -93,24 +98,34 @@ def from_multipart(
     def subscribe(observer: abc.ObserverBase[Part], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         left = Disposable()
         demand = scheduler if isinstance(scheduler, DemandScheduler) and scheduler.loop is not None else None
-        parts = _parts(open_form, demand, left)
+        parts = _parts(open_form, demand, left, TOGETHER if _pulls(observer, demand) else 1)
         source = from_async_iterable(parts) if probe is None else counted(parts, probe)
         return CompositeDisposable(left, source.subscribe(observer, scheduler=scheduler))
 
     return Source(subscribe)
 
 
+def _pulls(observer: abc.ObserverBase[Part], demand: DemandScheduler | None) -> bool:
+    """Whether the parts go to nobody but a consumer that asks for each when it is done with the one before.
+
+    Operators must not get two parts at once: `concat_map` would let the second wait while it is skipped.
+    """
+    return isinstance(observer, AsyncBoundary) and demand is not None and demand.blocks and demand.below is None
+
+
 async def _parts(
-    open_form: Callable[[], Form], demand: DemandScheduler | None, left: Disposable
+    open_form: Callable[[], Form], demand: DemandScheduler | None, left: Disposable, most: int
 ) -> AsyncGenerator[Part, None]:
     form = open_form()
-    while (part := await form.next_part()) is not None:
-        yield part
-        if not part.claimed and not left.is_disposed:
+    while parts := await form.next_parts(most):
+        for part in parts:
+            yield part
+        if not all(part.claimed for part in parts) and not left.is_disposed:
             if demand is not None:
                 await demand.consumed()
-            if not part.claimed:
+            if not all(part.claimed for part in parts):
                 await asyncio.sleep(0)  # for a consumer that has started a task, which begins to read at once
         if left.is_disposed:
             return  # with the part in hand, perhaps
-        await part.pass_by()
+        for part in parts:
+            await part.pass_by()

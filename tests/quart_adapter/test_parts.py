@@ -66,6 +66,7 @@ class TestReading:
             lambda parts: parts.pipe(rx.map(lambda part: part.stream), rx.merge(max_concurrent=1)),
             lambda parts: parts.pipe(rx.map(lambda part: part.stream), rx.switch_latest()),
             lambda parts: parts.pipe(rx.flat_map(lambda part: part.stream), operators.with_buffer(capacity=2)),
+            lambda parts: parts.pipe(operators.with_buffer(capacity=2), rx.concat_map(lambda part: part.stream)),
         ],
     )
     @pytest.mark.parametrize("capacity", [1, 64])
@@ -215,6 +216,13 @@ class TestSkipping:
         with pytest.raises(RxStreamError, match=r"'file' was skipped"):
             await parts[1].stream
 
+    async def test_a_late_claim_of_small_fields(self) -> None:
+        """Those that came together are skipped together, the last one too."""
+        request, _ = await sent(form(*[(FIELD, b"x")] * 5))
+        for part in [part async for part in to_async_iterable(from_multipart(request))]:
+            with pytest.raises(RxStreamError, match=r"'text' was skipped"):
+                await part.text()
+
     async def test_a_second_claim(self) -> None:
         """A part can be read once."""
         part, _ = await one_part()
@@ -248,6 +256,97 @@ class TestSkipping:
         await asyncio.sleep(0)
         gc.collect()
         assert [reference() for reference in references] == [None] * 4
+
+
+class TestSmallFields:
+    """Those that are there whole are handed on together; all else is as for any part."""
+
+    FORM = form(*[(FIELD, b"%d" % n) for n in range(100)], (FILE, b"file"), (FIELD, b"last"))
+
+    async def test_no_turn_for_each(self) -> None:
+        """A consumer that reads them waits far less often than there are fields."""
+        request, _ = await sent(self.FORM, len(self.FORM))
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        counting = asyncio.ensure_future(count())
+        contents = []
+        async for part in to_async_iterable(from_multipart(request), "import"):
+            contents.append(await part.text())
+        counting.cancel()
+        assert contents == [*map(str, range(100)), "file", "last"]
+        assert turns < 50
+
+    @pytest.mark.parametrize("capacity", [1, 2, 64])
+    @pytest.mark.parametrize("strategy", ["suspend", "sliding", "dropping"])
+    async def test_any_buffer(self, capacity: int, strategy: Any) -> None:
+        """None is dropped: where a buffer would drop, the next one waits for its consumer."""
+        request, _ = await sent(self.FORM)
+        parts = to_async_iterable(from_multipart(request), {"capacity": capacity, "strategy": strategy})
+        assert [await part.text() async for part in parts] == [*map(str, range(100)), "file", "last"]
+
+    @pytest.mark.parametrize(
+        "flatten", [rx.concat_map, lambda fn: lambda parts: parts.pipe(rx.map(fn), rx.switch_latest())]
+    )
+    async def test_operators_get_one_at_a_time(self, flatten: Callable[[Any], Any]) -> None:
+        """Also behind a buffer, whose other side would hand on the second before the first is read."""
+        request, _ = await sent(self.FORM)
+        parts = from_multipart(request).pipe(operators.with_buffer(), flatten(lambda part: part.stream))
+        chunks = [chunk async for chunk in to_async_iterable(parts)]
+        assert b"".join(chunks) == b"".join(b"%d" % n for n in range(100)) + b"filelast"
+
+    async def test_larger_ones_are_not_kept(self) -> None:
+        """The second one of these waits for the consumer."""
+        request, _ = await sent(body := form(*[(FIELD, b"x" * 2049)] * 20), len(body))
+        stream = to_async_iterable(from_multipart(request))
+        await anext(stream)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert stream.statistics().pushed == 1
+        await stream.aclose()
+
+    async def test_what_they_hold_is_bounded(self) -> None:
+        """A consumer that does not go on stops the client, and few are kept for it."""
+        request, feeding = await sent(form(*[(FIELD, b"x" * 1000)] * 900), 100_000)
+        stream = to_async_iterable(from_multipart(request))
+        await anext(stream)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert not feeding.done() and request.body.received < 500_000
+        assert stream.statistics().pushed <= 32
+        await stream.aclose()
+        request.body.discard()
+        await feeding
+
+    @pytest.mark.parametrize("size", [2048, 2049, 100_000])
+    async def test_any_size(self, size: int) -> None:
+        """Large ones are read from the form, between small ones."""
+        contents = [b"a", b"x" * size, b"b", b"", b"y" * size]
+        request, _ = await sent(form(*[(FIELD, content) for content in contents]), 150_000)
+        assert await read_each(from_multipart(request)) == contents
+
+    async def test_a_failure_comes_behind_them(self) -> None:
+        """What was there before the fault is read, and then the stream fails."""
+        body = form((FIELD, b"1"), (FIELD, b"2"), ("Content-Type: text/plain", b"3"))
+        request, _ = await sent(body, len(body))
+        got = []
+        with pytest.raises(UploadError, match="400 invalid_disposition"):
+            async for part in to_async_iterable(from_multipart(request)):
+                got.append(await part.text())
+        assert got == ["1", "2"]
+
+    async def test_a_limit_of_the_reader(self) -> None:
+        """It holds for what is there as well."""
+        part, request = await one_part(head=FIELD)
+        with pytest.raises(UploadError, match="413 field_too_large"):
+            await part.read(6)
+        with pytest.raises(UploadError, match="413 field_too_large"):
+            await anext(request.stream)
 
 
 class TestDemand:
