@@ -270,7 +270,7 @@ class StreamBody(ResponseBody):
                             return HEARTBEAT
                         continue
                 ended = boundary.ended  # before the look into the buffer: items come before the end
-                if batch := boundary.buffer.take():
+                if batch := boundary.buffer.take(self._limit):
                     self._pending = self._encoded(batch)
                     if chunk := next(self._pending, None):
                         return await self._filled_up(chunk)
@@ -283,6 +283,11 @@ class StreamBody(ResponseBody):
     @property
     def _ends_now(self) -> bool:
         return self._stopping and self._on_error is not None
+
+    @property
+    def _limit(self) -> int | None:
+        """Items that are taken at once: what may yet be dropped stays in the buffer until it is a chunk's turn."""
+        return None if self._boundary.buffer.config.strategy == "suspend" else self._stride
 
     async def _sit_out(self) -> None:
         buffer = self._boundary.buffer

@@ -54,11 +54,12 @@ async def sse(
         events: `ServerSentEvent`s; text is data, anything else JSON data.
         serialize: Called with each item that is sent, gives what is sent in its place.
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `sse` preset (64, sliding:
-            a client that is too slow loses the oldest events, and holds nobody up).
+            a client that is too slow loses the oldest events, and holds nobody up). With `{"max_age": 5}` it loses
+            those as well that have waited there for more than 5 seconds.
         on_error: Called with the stream's failure, gives the last event; text or other data becomes one of type
             `error`, None sends nothing. Default: `event: error` with the data `the stream failed`, and a log entry.
-        heartbeat: Seconds of silence after which a comment keeps proxies from hanging up and finds clients that have
-            vanished; None for none. Default: that of `RxStream`, 15.
+        heartbeat: Seconds of silence after which a comment keeps proxies from hanging up, and by which the kernel
+            finds clients that have vanished; None for none. Default: that of `RxStream`, 15.
         retry: Milliseconds that the client waits before it reconnects.
         headers: More headers; they win over the defaults.
         name: What the stream is called in `RxStream.streams()` and in metrics: a constant of your code. Default: the

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 
+from rxstream.aging_buffer import AgingBuffer, make_buffer
 from rxstream.buffer import Buffer
 from rxstream.buffer_config import BufferConfig
 from rxstream.demand import DemandScheduler
@@ -89,7 +90,7 @@ class Boundary(Generic[T]):
     def __init__(
         self, source: Observable[T], config: BufferConfig, on_dropped: Callable[[T], object] | None = None
     ) -> None:
-        self.buffer: Buffer[T] = Buffer(config, on_dropped, self._hook_failed if on_dropped else None)
+        self.buffer: Buffer[T] = make_buffer(config, on_dropped, self._hook_failed if on_dropped else None)
         self.error: Exception | None = None
         self.ended = False
         self.waiting: Collection[object] = (None,)
@@ -117,6 +118,8 @@ class Boundary(Generic[T]):
         """
         self._scheduler = DemandScheduler(self.buffer, loop=loop, base=base, fail=self.on_error, below=below)
         self._scheduler.on_subscribed = self.changed
+        if isinstance(self.buffer, AgingBuffer):
+            self.buffer.use(self._scheduler.clock())
         if self._scheduler.blocks and not isinstance(self._source, Source):
             scheduler = self._scheduler
             scheduler.run_off_loop(self._subscribe, lambda: scheduler.disposed)

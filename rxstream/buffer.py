@@ -372,7 +372,7 @@ class Buffer(Generic[T]):
     def sweep(self) -> None:
         """Discards what it holds: after `dispose`."""
         with self._lock:
-            discarded = list(map(deque.popleft, repeat(self.items, len(self.items))))
+            discarded = [self.items.popleft() for _ in range(len(self.items))]
             self._high_water = max(self._high_water, len(discarded))
             self._discarded += len(discarded)
             self._note_discarded(discarded)

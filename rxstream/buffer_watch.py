@@ -21,7 +21,7 @@ class BufferStatistics:
         high_water: The most that it ever held.
         pushed: Items that were given to it.
         delivered: Items that the consumer took and got.
-        dropped: Items that the strategy sacrificed.
+        dropped: Items that the strategy sacrificed, those that were too old among them.
         discarded: Items that were still in it, or came, when the stream was over.
     """
 

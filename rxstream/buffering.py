@@ -7,8 +7,9 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -34,6 +35,7 @@ def with_buffer(
     *,
     capacity: int | None = None,
     strategy: Strategy | None = None,
+    max_age: float | None = None,
     on_dropped: Callable[[T], object] | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
@@ -52,6 +54,7 @@ def with_buffer(
         buffer: A preset's name, a `BufferConfig`, or a mapping that overrides parts of the `export` preset.
         capacity: Items; overrides the buffer's.
         strategy: Overrides the buffer's.
+        max_age: Seconds; overrides the buffer's. With the strategy `"sliding"` only.
         on_dropped: Is called with each item that is dropped, or discarded on dispose. If it raises, that is the
             stream's failure, after the items that are in the buffer.
         scheduler: Where a plain observer is called.
@@ -67,10 +70,8 @@ def with_buffer(
         >>> prices.pipe(with_buffer(capacity=3, strategy="sliding")).subscribe(draw)
     """
     config = resolve_buffer(buffer, "export")
-    if capacity is not None or strategy is not None:
-        config = BufferConfig(
-            config.capacity if capacity is None else capacity, config.strategy if strategy is None else strategy
-        )
+    given: dict[str, Any] = {"capacity": capacity, "strategy": strategy, "max_age": max_age}
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
     check_on_dropped(on_dropped)
     if scheduler is not None and not isinstance(scheduler, abc.SchedulerBase):
         raise TypeError(f"scheduler must be a scheduler of reactivex, not {scheduler!r}")

@@ -23,8 +23,8 @@ from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from rxstream.buffer import Buffer
 from rxstream.loops import LoopTimer, SourceTask, call_on, cancel_task, ended, resolve, start_task
-from rxstream.machine import machine_of
-from rxstream.timed import TimedAction, as_action
+from rxstream.machine import clock, machine_of
+from rxstream.timed import TimedAction, as_action, virtual_now
 from rxstream.worker import Released, Worker
 
 __all__ = ["DemandScheduler"]
@@ -110,6 +110,12 @@ class DemandScheduler(PeriodicScheduler):
             return self.base.now
         machine = self._machine
         return machine.date + timedelta(seconds=(self.loop.time() if self.loop else machine.effort()) - machine.started)
+
+    def clock(self) -> Callable[[], float]:
+        """Seconds on such a clock, for any thread: a loop's own may be as old as the turn that it is in."""
+        if isinstance(self.base, VirtualTimeScheduler):
+            return partial(virtual_now, self.base)
+        return clock()
 
     # -- running
 

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, cast
 
-__all__ = ["REAL", "Machine", "machine_of", "monotonic", "virtual_clock"]
+__all__ = ["REAL", "Machine", "clock", "machine_of", "monotonic", "virtual_clock"]
 
 virtual_clock: ContextVar[Callable[[], float] | None] = ContextVar("rxstream_virtual_clock", default=None)
 """The clock of virtual time, in all that runs within it."""
@@ -68,5 +68,9 @@ def machine_of(loop: asyncio.AbstractEventLoop | None) -> Machine:
 
 def monotonic() -> float:
     """Seconds on a clock that nobody sets; in virtual time, its own: for what belongs to no loop."""
-    clock = virtual_clock.get()
-    return time.monotonic() if clock is None else clock()
+    return clock()()
+
+
+def clock() -> Callable[[], float]:
+    """The clock that `monotonic` shows here, for any thread."""
+    return virtual_clock.get() or time.monotonic

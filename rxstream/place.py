@@ -20,7 +20,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from rxstream.demand import DemandScheduler
 from rxstream.loops import LoopTimer
 from rxstream.machine import REAL, machine_of
-from rxstream.timed import as_action
+from rxstream.timed import as_action, virtual_now
 from rxstream.worker import Worker
 
 __all__ = ["Place"]
@@ -54,7 +54,7 @@ class Place:
         self.now: Callable[[], float] = time.monotonic if self.loop is None else self.loop.time
         self.simulated = self.virtual is not None or machine_of(self.loop) is not REAL
         if self.virtual is not None:
-            self.now = partial(_virtual_now, self.virtual)
+            self.now = partial(virtual_now, self.virtual)
 
     # -- time
 
@@ -115,10 +115,6 @@ def _loop_of(scheduler: abc.SchedulerBase | None) -> asyncio.AbstractEventLoop |
     if isinstance(scheduler, AsyncIOScheduler):
         return scheduler._loop
     return asyncio._get_running_loop() if scheduler is None else None
-
-
-def _virtual_now(scheduler: VirtualTimeScheduler) -> float:
-    return scheduler.to_seconds(scheduler.now)
 
 
 def _nothing() -> None:

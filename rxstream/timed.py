@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reactivex import abc
+from reactivex.scheduler import VirtualTimeScheduler
 
 if TYPE_CHECKING:
     from rxstream.demand import DemandScheduler
 
-__all__ = ["TimedAction", "as_action"]
+__all__ = ["TimedAction", "as_action", "virtual_now"]
 
 
 class TimedAction:
@@ -55,3 +56,8 @@ def as_action(function: Callable[[], object]) -> abc.ScheduledAction[Any]:
         function()
 
     return action
+
+
+def virtual_now(scheduler: VirtualTimeScheduler) -> float:
+    """The seconds that a virtual time of RxPY's shows."""
+    return scheduler.to_seconds(scheduler.now)

@@ -14,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rxstream.aging_buffer import AgingBuffer, make_buffer
 from rxstream.buffer import Buffer
 from rxstream.buffer_config import BUFFER_PRESETS, MAX_CAPACITY, BufferConfig, Strategy, resolve_buffer
 from tests.rxstream.support import DEADLINE, STRATEGIES
 
 
-def make(capacity: int, strategy: Any, on_dropped: Callable[[Any], object] | None = None) -> Buffer[Any]:
+def make(
+    capacity: int, strategy: Any, on_dropped: Callable[[Any], object] | None = None, max_age: float | None = None
+) -> Buffer[Any]:
     """A buffer."""
-    return Buffer(BufferConfig(capacity, strategy), on_dropped)
+    return make_buffer(BufferConfig(capacity, strategy, max_age), on_dropped)
 
 
 class TestConfig:
@@ -47,6 +50,24 @@ class TestConfig:
         """A strategy that is no str is refused by its type."""
         with pytest.raises(TypeError, match="strategy must be a str, not None"):
             BufferConfig(1, None)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("max_age", [True, "5", [5]])
+    def test_an_age_must_be_a_number(self, max_age: Any) -> None:
+        """Anything else is refused by its type, and the message shows it."""
+        with pytest.raises(TypeError, match="max_age must be a number of seconds or None, not "):
+            BufferConfig(1, "sliding", max_age)
+
+    @pytest.mark.parametrize("max_age", [0, -1.5, math.nan, math.inf])
+    def test_an_age_must_be_in_range(self, max_age: float) -> None:
+        """One that drops everything, or nothing, is refused with the word for no limit."""
+        with pytest.raises(ValueError, match="max_age must be more than 0 seconds, or None for no limit, not "):
+            BufferConfig(1, "sliding", max_age)
+
+    @pytest.mark.parametrize("strategy", ["dropping", "suspend"])
+    def test_an_age_is_for_sliding_alone(self, strategy: Any) -> None:
+        """The others promise that what came first is kept; the message names the ways out."""
+        with pytest.raises(ValueError, match=f'"{strategy}" keeps .* ask for strategy="sliding" too, or leave'):
+            BufferConfig(1, strategy, 5)
 
     def test_config_is_frozen(self) -> None:
         """A config that is shared cannot be changed under its other users."""
@@ -76,6 +97,7 @@ class TestConfig:
             ({}, BufferConfig(128, "suspend")),
             ({"capacity": 8}, BufferConfig(8, "suspend")),
             ({"strategy": "sliding"}, BufferConfig(128, "sliding")),
+            ({"strategy": "sliding", "max_age": 5}, BufferConfig(128, "sliding", max_age=5)),
         ],
     )
     def test_whatever_may_be_given(self, given_: Any, expected: BufferConfig) -> None:
@@ -86,8 +108,9 @@ class TestConfig:
         ("given_", "error", "message"),
         [
             ("exports", ValueError, "no buffer preset 'exports'; there are sse, download, export, import"),
-            ({"size": 8}, TypeError, "a buffer has a capacity and a strategy, not 'size'"),
+            ({"size": 8}, TypeError, "a buffer has a capacity, a strategy and a max_age, not 'size'"),
             ({"capacity": 0}, ValueError, "capacity must be from 1 to"),
+            ({"max_age": 5}, ValueError, 'ask for strategy="sliding" too, or leave max_age out'),
             (8, TypeError, "a buffer is a preset's name, a BufferConfig or a mapping, not 8"),
         ],
     )
@@ -447,11 +470,16 @@ class BufferMachine(RuleBasedStateMachine):
 
     strategy: Strategy = "suspend"
     capacity = 3
+    max_age: float | None = None
 
     def __init__(self) -> None:
         super().__init__()
+        self.now = 0
+        self.born: dict[int, int] = {}  # when each item came
         self.shown: list[int] = []
-        self.buffer = make(self.capacity, self.strategy, self.shown.append)
+        self.buffer = make(self.capacity, self.strategy, self.shown.append, self.max_age)
+        if isinstance(self.buffer, AgingBuffer):
+            self.buffer.use(lambda: self.now)
         self.watcher = Watcher()
         self.buffer.attach(self.watcher)
         self.held: list[int] = []  # the model: what is in the buffer,
@@ -473,6 +501,7 @@ class BufferMachine(RuleBasedStateMachine):
     def push(self) -> None:
         """An item comes, and waits or is discarded by its producer if it is refused."""
         self.number += 1
+        self.born[self.number] = self.now
         taken = self.buffer.offer(self.number)
         if self.over:
             assert not taken
@@ -526,12 +555,21 @@ class BufferMachine(RuleBasedStateMachine):
     def take(self, limit: int | None) -> None:
         """The consumer comes."""
         batch = self.buffer.take(limit)
+        if self.max_age is not None:
+            while self.held and self.now - self.born[self.held[0]] > self.max_age:
+                self.gone.append(self.held.pop(0))
         expected = self.held[:limit]
         assert batch == expected
         del self.held[: len(expected)]
         self.hand = list(expected)
         self.got += len(expected)
         self.reopened()
+
+    @precondition(lambda self: self.max_age is not None)
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds: int) -> None:
+        """Nothing happens but that."""
+        self.now += seconds
 
     @precondition(lambda self: self.strategy == "suspend")
     @rule(count=st.integers(0, 4))
@@ -610,15 +648,17 @@ class BufferMachine(RuleBasedStateMachine):
             assert len(self.buffer.room) == self.free
 
 
-def machine(strategy: str, capacity: int) -> type:
+def machine(strategy: str, capacity: int, max_age: float | None = None) -> type:
     """A test case for a kind of buffer."""
-    kind = type(f"{strategy}{capacity}", (BufferMachine,), {"strategy": strategy, "capacity": capacity})
+    attributes = {"strategy": strategy, "capacity": capacity, "max_age": max_age}
+    kind = type(f"{strategy}{capacity}", (BufferMachine,), attributes)
     case: type = kind.TestCase  # type: ignore[attr-defined]
     case.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)  # type: ignore[attr-defined]
     return case
 
 
 TestSliding = machine("sliding", 3)
+TestSlidingWithAge = machine("sliding", 3, max_age=3)
 TestDropping = machine("dropping", 2)
 TestSuspend = machine("suspend", 4)
 TestSuspendOne = machine("suspend", 1)
@@ -631,15 +671,16 @@ TestSuspendOne = machine("suspend", 1)
     threads=st.integers(2, 4),
     limit=st.none() | st.integers(1, 5),
     leave=st.booleans(),
+    max_age=st.none() | st.sampled_from([1e-6, 1e-4, 1e-3]),
 )
 def test_every_item_is_accounted_for_under_any_race(
-    strategy: Strategy, capacity: int, threads: int, limit: int | None, leave: bool
+    strategy: Strategy, capacity: int, threads: int, limit: int | None, leave: bool, max_age: float | None
 ) -> None:
     """Real threads push: delivered, dropped, discarded and left over are together what they pushed, item by item."""
     each = 300
     gone: deque[tuple[int, int]] = deque()
     got: list[tuple[int, int]] = []
-    buffer = make(capacity, strategy, gone.append)
+    buffer = make(capacity, strategy, gone.append, max_age if strategy == "sliding" else None)
 
     def produce(me: int) -> None:
         for number in range(each):

@@ -102,7 +102,7 @@ async def late() -> Response:
 
 @app.get("/sse")
 async def events() -> Response:
-    """`sse` over the source; `heartbeat`, `on_error`, `pad` as the query says."""
+    """`sse` over the source; `heartbeat`, `on_error`, `pad` and the buffer as the query says."""
     pad = "x" * int(request.args.get("pad", "0"))
     options: dict[str, Any] = {}
     if "heartbeat" in request.args:
@@ -111,6 +111,9 @@ async def events() -> Response:
         options["on_error"] = lambda error: ServerSentEvent(sorry, event="sorry")
     if "capacity" in request.args:
         options["buffer"] = {"capacity": int(request.args["capacity"]), "strategy": request.args["strategy"]}
+    if "max_age" in request.args:
+        options["buffer"] = {"max_age": float(request.args["max_age"])}
+        options["name"] = f"aged_{request.args['key']}"
     return await sse(source, serialize=lambda n: {"n": n, "pad": pad}, **options)
 
 
@@ -201,6 +204,13 @@ async def live() -> dict[str, int]:
             break
         await asyncio.sleep(0.01)
     return {"live": streams.live}
+
+
+@app.get("/admin/counted")
+async def counted() -> dict[str, int]:
+    """What became of the events of a stream with an age."""
+    (found,) = [stream.statistics for stream in streams.streams() if stream.name == f"aged_{request.args['key']}"]
+    return {"pushed": found.pushed, "delivered": found.delivered, "dropped": found.dropped}
 
 
 @app.after_serving
