@@ -59,7 +59,7 @@ ERRORS: Final = Metric("stream_errors_total", "counter", "Streams that failed.")
 OVERFLOWS: Final = Metric(
     "stream_buffer_overflows_total",
     "counter",
-    "Items that found a buffer full: dropped by its strategy, or, under suspend, the failure of their stream.",
+    "Items that a buffer dropped by its strategy, or, under suspend, that were the failure of their stream.",
     (*_STREAM, "strategy"),
 )
 SUSPENDED: Final = Metric(

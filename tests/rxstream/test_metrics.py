@@ -16,6 +16,7 @@ from reactivex import operators as rx
 from reactivex.subject import Subject
 
 from rxstream import BackpressureError, StreamMetrics, from_async_iterable, operators, to_async_iterable
+from rxstream.aging_buffer import AgingBuffer
 from rxstream.metrics import with_metrics
 from tests.rxstream.metered import Kept
 from tests.rxstream.support import DEADLINE, Recorder, everything, numbers, until, until_now, workers
@@ -216,6 +217,24 @@ async def test_a_stream_that_nobody_waits_in_has_no_suspended_seconds(kept: Kept
         assert items._boundary.buffer._observers == ()
     metrics.flush()
     assert kept.counter("stream_suspended_seconds_total", "s") is None
+
+
+async def test_an_item_that_was_too_old_counts_as_dropped(kept: Kept, metrics: StreamMetrics) -> None:
+    """By the strategy, as one that had to make room."""
+    prices: Subject[int] = Subject()
+    now = 0.0
+    async with to_async_iterable(
+        prices.pipe(with_metrics("s", metrics)), {"strategy": "sliding", "max_age": 5}
+    ) as stream:
+        buffer = stream._boundary.buffer
+        assert isinstance(buffer, AgingBuffer)
+        buffer.use(lambda: now)
+        prices.on_next(1)
+        now = 6.0
+        prices.on_next(2)
+        assert await anext(stream) == 2
+    metrics.flush()
+    assert kept.counter("stream_buffer_overflows_total", "s", strategy="sliding") == 1
 
 
 async def test_a_push_that_cannot_wait_is_an_overflow(kept: Kept, metrics: StreamMetrics) -> None:

@@ -100,7 +100,7 @@ async def in_a_notebook() -> None:
     assert_type(from_async_iterable(prices()), Observable[Price])
     assert_type(from_file("prices.bin", chunk_size=4096), Observable[bytes])
 
-    buffered = source.pipe(operators.with_buffer(capacity=3, strategy="sliding"))
+    buffered = source.pipe(operators.with_buffer(capacity=3, strategy="sliding", max_age=2.5))
     assert_type(buffered, Observable[Price])
     named = source.pipe(operators.map_async(look_up, max_concurrent=4, ordered=False))
     assert_type(named, Observable[str])
