@@ -14,7 +14,7 @@ from reactivex.scheduler import NewThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 
-from rxstream import from_async_iterable, to_async_iterable
+from rxstream import from_async_iterable, to_async_iterable, virtual
 from rxstream.operators import with_buffer, with_circuit
 from tests.rxstream.circuits import Listener, Origin, breaker, due, outcome, running
 from tests.rxstream.support import STRATEGIES, Recorder, first, until, until_now
@@ -133,41 +133,49 @@ def test_without_a_loop() -> None:
 
 
 @pytest.mark.parametrize("source", ["async", "stock"])
-async def test_a_consumer_that_stalls_makes_no_source_silent(source: str) -> None:
+def test_a_consumer_that_stalls_makes_no_source_silent(source: str) -> None:
     """While the buffer is full the source is made to wait: that is not held against it."""
-    circuit, origin = breaker(), Origin(*range(12), then="wait")
-    stock = rx.from_iterable(range(12)).pipe(ops.concat(rx.never()))
-    made = from_async_iterable(origin) if source == "async" else stock
-    guarded = made.pipe(with_circuit(circuit, idle_timeout=0.1))
-    async with to_async_iterable(guarded, {"capacity": 4}) as stream:
-        assert await first(stream, 1) == [0]
-        await asyncio.sleep(0.5)  # five times as long as the source may be silent
-        assert circuit.fail_counter == 0
-        assert await first(stream, 11) == list(range(1, 12))
-        with pytest.raises(TimeoutError):  # now it is
-            await first(stream, 1)
-    assert circuit.fail_counter == 1
+
+    async def main() -> None:
+        circuit, origin = breaker(), Origin(*range(12), then="wait")
+        stock = rx.from_iterable(range(12)).pipe(ops.concat(rx.never()))
+        made = from_async_iterable(origin) if source == "async" else stock
+        guarded = made.pipe(with_circuit(circuit, idle_timeout=0.1))
+        async with to_async_iterable(guarded, {"capacity": 4}) as stream:
+            assert await first(stream, 1) == [0]
+            await asyncio.sleep(0.5)  # five times as long as the source may be silent
+            assert circuit.fail_counter == 0
+            assert await first(stream, 11) == list(range(1, 12))
+            with pytest.raises(TimeoutError):  # now it is
+                await first(stream, 1)
+        assert circuit.fail_counter == 1
+
+    virtual.run(main)
 
 
-async def test_nor_does_one_that_lets_go_at_the_last_moment() -> None:
+def test_nor_does_one_that_lets_go_at_the_last_moment() -> None:
     """The time counts again from when the source was let go of, and not from its last item."""
-    circuit, steps = breaker(), asyncio.Semaphore(0)
 
-    async def items() -> AsyncIterator[int]:
-        for number in range(3):
-            yield number
-        await steps.acquire()
-        yield 3
+    async def main() -> None:
+        circuit, steps = breaker(), asyncio.Semaphore(0)
 
-    guarded = from_async_iterable(items).pipe(with_circuit(circuit, idle_timeout=0.4))
-    async with to_async_iterable(guarded, {"capacity": 1}) as stream:
-        assert await first(stream, 1) == [0]
-        await asyncio.sleep(0.35)
-        assert await first(stream, 2) == [1, 2]
-        await asyncio.sleep(0.2)  # 0.55 s after its last item but one, 0.2 s after it was let go of
-        steps.release()
-        assert await first(stream, 1) == [3]
-    assert circuit.fail_counter == 0
+        async def items() -> AsyncIterator[int]:
+            for number in range(3):
+                yield number
+            await steps.acquire()
+            yield 3
+
+        guarded = from_async_iterable(items).pipe(with_circuit(circuit, idle_timeout=0.4))
+        async with to_async_iterable(guarded, {"capacity": 1}) as stream:
+            assert await first(stream, 1) == [0]
+            await asyncio.sleep(0.35)
+            assert await first(stream, 2) == [1, 2]
+            await asyncio.sleep(0.2)  # 0.55 s after its last item but one, 0.2 s after it was let go of
+            steps.release()
+            assert await first(stream, 1) == [3]
+        assert circuit.fail_counter == 0
+
+    virtual.run(main)
 
 
 def test_nor_does_an_observer_that_takes_its_time() -> None:
@@ -184,15 +192,19 @@ def test_nor_does_an_observer_that_takes_its_time() -> None:
     assert recorder.items == [0, 1] and recorder.completed == 1 and recorder.errors == []
 
 
-async def test_a_buffer_below_is_looked_at_where_it_is() -> None:
+def test_a_buffer_below_is_looked_at_where_it_is() -> None:
     """`with_buffer` is a boundary of its own: it is what holds the source back."""
-    circuit, origin = breaker(), Origin(*range(6), then="wait")
-    guarded = origin.through(circuit, idle_timeout=0.1).pipe(with_buffer(capacity=2))
-    async with to_async_iterable(guarded, {"capacity": 2}) as stream:
-        assert await first(stream, 1) == [0]
-        await asyncio.sleep(0.4)
-        assert circuit.fail_counter == 0
-        assert await first(stream, 5) == [1, 2, 3, 4, 5]
+
+    async def main() -> None:
+        circuit, origin = breaker(), Origin(*range(6), then="wait")
+        guarded = origin.through(circuit, idle_timeout=0.1).pipe(with_buffer(capacity=2))
+        async with to_async_iterable(guarded, {"capacity": 2}) as stream:
+            assert await first(stream, 1) == [0]
+            await asyncio.sleep(0.4)
+            assert circuit.fail_counter == 0
+            assert await first(stream, 5) == [1, 2, 3, 4, 5]
+
+    virtual.run(main)
 
 
 async def test_no_observer_stays_with_a_buffer() -> None:
