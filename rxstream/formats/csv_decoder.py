@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, ClassVar, Final, overload
 
 import msgspec
@@ -108,7 +109,9 @@ class CSVDecoder(Decoder[T]):
         self._options: dict[str, Any] = {"dialect": dialect, "strict": True, "quoting": quoting}
         self._grammar = Grammar(chosen)
         self._delimiter: str = chosen.delimiter
+        self._quote = self._grammar.quote.decode()
         self._splits = not chosen.skipinitialspace
+        self._spans = [special for special in self._grammar.specials if special != self._grammar.quote]
         self._scanner = RecordScanner(self._grammar)
         self._rest = bytearray()  # the record that has no end yet, at most `max_record` and a CR of it
         self._line = 0  # lines that are done
@@ -158,13 +161,14 @@ class CSVDecoder(Decoder[T]):
         """Decode all records in a few passes; False: something is special about them."""
         try:
             text = data.decode()
-            lines = self._plain_lines(data, text)
-            if lines is None:
+            lines = self._lines(data, text)
+            rows = None if lines is None else self._split(lines)
+            if lines is None or rows is None:
                 reader = csv.reader(io.StringIO(text, newline=""), **self._options)
                 decoded = self._items(reader)
                 self._line += reader.line_num
             else:
-                decoded = self._items([line.split(self._delimiter) for line in lines])
+                decoded = self._items(rows)
                 self._line += len(lines)
         except Exception:  # it comes again where it can be named; or it is the limit of `csv`, which is not ours
             return False
@@ -172,9 +176,9 @@ class CSVDecoder(Decoder[T]):
         self.count += len(decoded)
         return True
 
-    def _plain_lines(self, data: bytes, text: str) -> list[str] | None:
-        """The lines, if each is a record and a delimiter always is one; None: that is for `csv` to find out."""
-        if not self._splits or any(special in data for special in self._grammar.specials):
+    def _lines(self, data: bytes, text: str) -> list[str] | None:
+        """The lines, if it is plain where they end, and each may be a record; None: that is for `csv` to find out."""
+        if not self._splits or any(special in data for special in self._spans):
             return None
         if self._names is None or len(self._names) < 2:  # a blank line would look like an empty cell
             return None
@@ -184,6 +188,22 @@ class CSVDecoder(Decoder[T]):
         # To take a character out takes a fraction of the time of `count`.
         same = len(data) - len(lines)
         return lines if len(data.replace(b"\r", b"")) == same == len(data.replace(b"\n", b"")) else None
+
+    def _split(self, lines: list[str]) -> Iterable[list[str]] | None:
+        """The cells of lines, of which `csv` reads those with quotes only; None: a record goes over several of them."""
+        quote, delimiter = self._quote, self._delimiter
+        quoted = [line for line in lines if quote in line] if quote else []
+        if not quoted:
+            return map(str.split, lines, repeat(delimiter))
+        try:
+            rows = list(csv.reader(quoted, **self._options))
+        except csv.Error:
+            rows = []
+        if len(rows) < len(quoted):  # a quote that was open at the end of a line took the next one of them
+            self._spans.append(self._grammar.quote)  # it may do so again: that is not tried any more
+            return None
+        row = iter(rows)
+        return (next(row) if quote in line else line.split(delimiter) for line in lines)
 
     def _items(self, rows: Iterable[list[str]]) -> list[Any]:
         """Rows as items; raises if one of them does not fit the columns or the type."""
