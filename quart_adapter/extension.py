@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from quart import Quart
 
 from quart_adapter import hypercorn_fixes
+from quart_adapter._signals import Ear
 from quart_adapter.bounded_body import bounded_request
 from quart_adapter.connection import bounded
 from quart_adapter.exposition import expose
@@ -85,7 +84,7 @@ class RxStream:
         self._live: WeakSet[StreamBody] = WeakSet()  # weak: a response that is never sent ends by being let go
         self._app_name: str | None = None
         self._stopped = False
-        self._restore: list[Callable[[], object]] = []
+        self._ears: list[Ear] = []
         if app is not None:
             self.init_app(app)
 
@@ -158,34 +157,14 @@ class RxStream:
         hypercorn_fixes.on_shutdown(self.stop)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._chain(loop, number)
+                self._ears.append(Ear(number, loop, self.stop))
 
     async def _end(self) -> None:
         hypercorn_fixes.forget(self.stop)
-        while self._restore:
-            self._restore.pop()()
+        while self._ears:
+            self._ears.pop().close()
         if self.metrics is not None:
             await asyncio.to_thread(self.metrics.last_report)
-
-    def _chain(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
-        """Calls `stop` on the loop at a signal, and then whatever handler stood there before."""
-        previous = signal.getsignal(number)
-
-        def handle(received: int, frame: FrameType | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self.stop)
-            if callable(previous):
-                previous(received, frame)
-            elif previous is signal.SIG_DFL:
-                restore()
-                signal.raise_signal(received)
-
-        def restore() -> None:
-            if signal.getsignal(number) is handle:
-                signal.signal(number, previous)
-
-        signal.signal(number, handle)
-        self._restore.append(restore)
 
 
 def seconds(name: str, value: float | None) -> float | None:
