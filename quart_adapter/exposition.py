@@ -23,5 +23,5 @@ async def expose(metrics: StreamMetrics) -> Response:
         async with asyncio.timeout(DEADLINE):
             body, content_type = await asyncio.wrap_future(rendering)
     except (TimeoutError, RuntimeError) as error:  # the backend is stuck; its thread, and no other, waits for it
-        return Response(f"the metrics cannot be had: {error or 'no answer in time'}\n", 503, mimetype="text/plain")
+        return Response(f"the metrics cannot be had: {str(error) or 'no answer in time'}\n", 503, mimetype="text/plain")
     return Response(body, content_type=content_type)
