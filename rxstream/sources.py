@@ -32,6 +32,9 @@ logger = logging.getLogger("rxstream")
 TURN: Final = 0.002
 """Seconds that a source may go on before it gives other tasks of the loop a turn."""
 
+READ: Final = 262144
+"""Bytes of a file that are read at once, if that makes several chunks: a hop to a thread costs more than they do."""
+
 
 def from_async_iterable(source: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> Observable[T]:
     """Turns an async iterable into an Observable that waits for room before it pushes.
@@ -287,13 +290,15 @@ def from_file(path: str | os.PathLike[str], *, chunk_size: int = 65536) -> Obser
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
     name = os.fspath(path)
+    at_once = chunk_size * max(1, READ // chunk_size)
 
     async def chunks() -> AsyncIterator[bytes]:
         file = _File(name)
         try:
             await asyncio.to_thread(file.open)
-            while chunk := await asyncio.to_thread(file.read, chunk_size):
-                yield chunk
+            while block := await asyncio.to_thread(file.read, at_once):
+                for start in range(0, len(block), chunk_size):
+                    yield block[start : start + chunk_size]
         finally:
             file.close()
 
