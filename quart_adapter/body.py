@@ -251,16 +251,18 @@ class StreamBody(ResponseBody):
                 await asyncio.sleep(0)
                 self._turn()
             chunk = next(self._pending, None) or await self._next()
-        if self._over and self._probe is not None:
+        if self._over and self._probe is not None and not self._ends_now:
             self._probe.completed()
 
     async def _next(self) -> bytes | None:
         """The first chunk of the next batch, a heartbeat, or the last chunk; None: there is no more."""
         boundary = self._boundary
         try:
-            while not (self._over or self._ends_now):
+            while not self._over:
                 if self._encoder.failure is not None:
                     raise self._encoder.failure
+                if self._ends_now:
+                    boundary.finish()  # what has come is still sent
                 if not (boundary.buffer.items or boundary.ended):
                     await self._sit_out()
                     stirred = not self._ends_now and await boundary.ready()
@@ -289,13 +291,22 @@ class StreamBody(ResponseBody):
         """Items that are taken at once: what may yet be dropped stays in the buffer until it is a chunk's turn."""
         return None if self._boundary.buffer.config.strategy == "suspend" else self._stride
 
-    async def _sit_out(self) -> None:
+    def _sit_out(self) -> asyncio.Future[None]:
+        """What to await until the turns have passed: no coroutine, since to resume one costs far more than a look."""
         buffer = self._boundary.buffer
         buffer.settle(buffer.config.capacity)  # all is sent: the source may go on
-        for _ in range(SIT_OUT):
-            if 2 * len(buffer.items) >= buffer.config.capacity or self._boundary.ended:
-                return
-            await asyncio.sleep(0)
+        over: asyncio.Future[None] = self._loop.create_future()
+        self._let_pass(SIT_OUT - 1, over)  # and the one in which the awaiter is woken
+        return over
+
+    def _let_pass(self, turns: int, over: asyncio.Future[None]) -> None:
+        buffer = self._boundary.buffer
+        if over.done():  # cancelled
+            return
+        if turns == 0 or self._boundary.ended or 2 * len(buffer.items) >= buffer.config.capacity:
+            over.set_result(None)
+        else:
+            self._loop.call_soon(self._let_pass, turns - 1, over, context=self._context)
 
     async def _filled_up(self, chunk: bytes) -> bytes:
         """A chunk with what a source that waits has ready within a turn of the loop, up to about `CHUNK` bytes: to send

@@ -126,6 +126,13 @@ class Boundary(Generic[T]):
         else:
             self._subscribe()
 
+    def finish(self) -> None:
+        """Ends the stream before its source does: that is disposed, and what is in the buffer can still be taken."""
+        if self._scheduler is not None:
+            self._scheduler.dispose()
+        self._end()
+        self._release()
+
     def disconnect(self) -> None:
         """Disposes the subscription, discards what is in the buffer. Any thread, any number of times; never raises."""
         if self._scheduler is not None:

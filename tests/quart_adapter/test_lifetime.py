@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from quart_adapter.testing import BodyCutOff, Event, StreamClient, stream
 from rxstream.errors import RxStreamError
 from rxstream.formats import ServerSentEvent
 from tests.quart_adapter.routes import ALL, live, make, served
-from tests.rxstream.support import Source, until, until_now
+from tests.rxstream.support import STRATEGIES, Source, until, until_now
 
 
 @pytest.mark.parametrize("builder", ALL)
@@ -223,6 +223,34 @@ async def test_stop_ends_event_streams_well() -> None:
         assert await s.events() == []
     async with stream(client, "/") as late:
         await late.body()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_stop_sends_the_events_that_have_come(strategy: str) -> None:
+    """All that is in the buffer; the source is disposed."""
+    subject: Subject[str] = Subject()
+    client = served(make("sse", subject, buffer={"strategy": strategy}))
+    async with stream(client, "/") as s:
+        await until(lambda: subject.observers)
+        for text in ("a", "b", "c"):
+            subject.on_next(text)
+        client.app.extensions["rxstream"].stop()
+        await until(lambda: not subject.observers)
+        assert await s.events() == [Event("a"), Event("b"), Event("c")]
+
+
+async def test_stop_ends_a_source_that_never_waits() -> None:
+    """It fills the buffer again and again; what comes after the stop is not sent."""
+
+    async def forever() -> AsyncIterator[str]:
+        while True:
+            yield "x" * 1000
+
+    client = served(make("sse", forever))
+    async with stream(client, "/") as s:
+        await s.events(1)
+        client.app.extensions["rxstream"].stop()
+        await s.body()
 
 
 async def test_stop_cuts_other_streams_off_after_the_grace() -> None:
