@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from quart_adapter.bounded_body import CHUNK, BoundedBody
 from quart_adapter.errors import UploadAborted, UploadError
 from quart_adapter.measure import MetricsLike, counted, upload_probe
+from rxstream.errors import RxStreamError
 from rxstream.sources import from_async_iterable
 
 __all__ = ["from_request", "next_chunk"]
@@ -39,7 +40,8 @@ def from_request(request: Request, *, name: str | None = None, metrics: MetricsL
     `MAX_CONTENT_LENGTH` (`request.max_content_length` for one route), counted by what came, and 408 `upload_timeout`
     when the client sends too slowly, or the consumer takes nothing for too long.
 
-    On dispose reading stops where it is. What is left of the body is dropped once the response is sent.
+    On dispose reading stops where it is; another `from_request` goes on there. Where all has been read, it
+    fails with an `RxStreamError`. What nobody reads is dropped once the response is sent.
 
     Example:
         >>> @app.post("/upload")
@@ -51,9 +53,13 @@ def from_request(request: Request, *, name: str | None = None, metrics: MetricsL
     probe = upload_probe(metrics, name, "bytes", request)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
+        nothing = True
         while chunk := await next_chunk(body):
+            nothing = False
             for start in range(0, len(chunk), CHUNK):
                 yield chunk[start : start + CHUNK] if len(chunk) > CHUNK else chunk
+        if nothing and isinstance(body, BoundedBody) and body.received:
+            raise RxStreamError("the body of a request can be read once: share its chunks, as with operators.share()")
 
     return from_async_iterable(chunks()) if probe is None else counted(chunks(), probe)
 

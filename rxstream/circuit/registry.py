@@ -102,8 +102,9 @@ class CircuitRegistry:
         """Shows somebody, who is not kept alive for it, each breaker that there is, and each that is made later."""
         with self._lock:
             self._followers.add(follower)
-            for breaker in self._breakers.values():
-                follower.follow(breaker)
+            breakers = list(self._breakers.values())
+        for breaker in breakers:  # which may wait for the storage of one: the others are to be had meanwhile
+            follower.follow(breaker)
 
     def __iter__(self) -> Iterator[CircuitBreaker]:
         with self._lock:

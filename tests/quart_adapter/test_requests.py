@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -529,6 +530,32 @@ class TestAborts:
         assert int((await connection.answer())[2]) <= 10 * 65_536
         assert connection.taken_before_the_end == 100
         await connection.close()
+
+    async def test_another_stream_goes_on_where_the_first_stood(self) -> None:
+        """And says so where nothing is left, instead of an empty body; one that is empty is none of these."""
+
+        async def handler() -> list[str]:
+            stream = to_async_iterable(from_request(request), {"capacity": 1})
+            found = [(await anext(stream)).decode()]
+            await stream.aclose()
+            for _ in range(2):
+                try:
+                    found.append((await all_of_it()).decode())
+                except RxStreamError as error:
+                    found.append(str(error))
+            return found
+
+        connection = Connection(make_app(handler))
+        connection.body(b"a", True)
+        await connection.rest()
+        connection.body(b"b", False)
+        found = json.loads((await connection.answer())[2])
+        assert found[:2] == ["a", "b"] and "can be read once" in found[2]
+        await connection.close()
+        empty = Connection(make_app(all_of_it))
+        empty.body(b"", False)
+        assert (await empty.answer())[2] == b""
+        await empty.close()
 
     async def test_a_read_that_is_cancelled_loses_nothing(self) -> None:
         """The next one goes on where it stood."""

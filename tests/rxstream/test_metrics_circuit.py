@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from reactivex import operators as rx
 from rxstream import CircuitRegistry, StreamMetrics, circuits
 from rxstream.operators import with_circuit
 from tests.rxstream.metered import Kept, key
-from tests.rxstream.support import everything, until
+from tests.rxstream.support import DEADLINE, everything, until
 
 
 @pytest.fixture
@@ -147,6 +148,30 @@ def test_a_registry_tells_of_its_breakers() -> None:
     del follower
     registry.get("third")
     assert seen == ["first", "second"]
+
+
+def test_a_breaker_that_does_not_answer_holds_up_no_other() -> None:
+    """Whoever hears of the breakers may have to wait for one; the registry goes on."""
+    held, seen = threading.Event(), threading.Event()
+
+    class Follower:
+        def follow(self, breaker: CircuitBreaker) -> None:
+            seen.set()
+            held.wait(2 * DEADLINE)
+
+    registry, follower = CircuitRegistry(), Follower()
+    registry.get("first")
+    telling = threading.Thread(target=registry.tell, args=(follower,), daemon=True)
+    telling.start()
+    try:
+        assert seen.wait(DEADLINE)
+        asking = threading.Thread(target=registry.get, args=("first",), daemon=True)
+        asking.start()
+        asking.join(DEADLINE)
+        assert not asking.is_alive()
+    finally:
+        held.set()
+        telling.join(DEADLINE)
 
 
 async def test_a_stream_that_is_refused_has_failed(name: str, kept: Kept, metrics: StreamMetrics) -> None:
