@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import tab
 from tests.examples.served import DEADLINE, Monitor
@@ -124,6 +124,25 @@ async def test_it_goes_on_after_a_restart(monitor: Monitor, page: Page, how: sig
     ids = await page.evaluate("window.ids")
     assert [after - before for before, after in pairwise(ids)] == [1] * (len(ids) - 1)
     await expect(page.locator("#status")).to_have_text("Live")
+
+
+async def test_an_answer_that_was_lost_is_asked_for_again(monitor: Monitor, page: Page) -> None:
+    """As in a restart: the page goes on without it, and shows it once it can be had."""
+    answered = asyncio.Event()
+    lost: list[str] = []
+
+    async def lose_the_first(route: Route) -> None:
+        if lost:
+            await route.continue_()
+            answered.set()
+        else:
+            lost.append(route.request.url)
+            await route.abort()
+
+    await page.route("**/imports", lose_the_first)
+    await page.goto(monitor.url)
+    async with asyncio.timeout(DEADLINE):
+        await answered.wait()
 
 
 async def test_a_slowed_reader_loses_events_and_the_page_does_not_stand_still(monitor: Monitor, page: Page) -> None:

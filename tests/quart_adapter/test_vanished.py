@@ -20,6 +20,11 @@ KEEP_ALIVE: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 1),
 )
 UNANSWERED: Final = ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000),)  # milliseconds
+LEFT_BY_HYPERCORN: Final = (
+    r"Task exception was never retrieved\nfuture: .*_server_callback.*\n(?:.*\n)*?.*in wait_closed\n(?:.*\n)*?"
+    r"TimeoutError: \[Errno 110\] .*\n"
+)
+"""With the asyncio of Python 3.11.2, where it closes a connection that the kernel has given up."""
 BEAT: Final = 0.2
 """Seconds between heartbeats: each comes before a keep-alive would be sent."""
 
@@ -34,7 +39,7 @@ async def assert_found(server: Server, key: str) -> None:
     """The source is cleaned up, once, and nobody left an error behind."""
     state = await server.until(key, cleaned=1)
     assert (state["started"], state["cleaned"]) == (1, 1)
-    assert server.troubles() == []
+    assert server.troubles(known=LEFT_BY_HYPERCORN) == []
 
 
 async def vanish_when_idle(server: Server, key: str, path: str) -> H1Client:
@@ -110,4 +115,4 @@ async def test_all_streams_of_a_connection(start_server: Callable[..., Server], 
         client.vanish()
         for path in ("late", "sse", "bytes"):
             await server.until(f"{key}{path}", cleaned=1)
-        assert server.troubles() == []
+        assert server.troubles(known=LEFT_BY_HYPERCORN) == []

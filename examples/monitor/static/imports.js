@@ -2,7 +2,7 @@
 
 import { bytes, count, duration, fromTo } from "./format.js";
 import { showHistory } from "./machine.js";
-import { element, make, write } from "./page.js";
+import { element, fetched, make, write } from "./page.js";
 
 const form = element("import");
 const input = element("import-file");
@@ -104,23 +104,24 @@ export function showImport(news) {
 }
 
 export async function listHistories() {
-  const answer = await fetch("/imports");
-  if (!answer.ok) return;
-  const histories = await answer.json();
+  const histories = await fetched("/imports");
+  if (!histories) return false;
   element("no-histories").hidden = histories.length > 0;
   element("histories-list").replaceChildren(...histories.map(listed));
+  return true;
 }
 
 function listed(history) {
   const when = fromTo(Date.parse(history.first), Date.parse(history.last));
   const show = button("Show", `Show ${history.name} in the charts`, async () => {
-    const answer = await fetch(`/imports/${history.id}/samples`);
-    showHistory(history, await answer.json());
+    const samples = await fetched(`/imports/${history.id}/samples`);
+    if (!samples) return;
+    showHistory(history, samples);
     element("machine-title").focus();
   });
   const remove = button("Remove", `Remove ${history.name}`, async () => {
     if (!confirm(`Remove ${history.name} with its ${count(history.samples)} samples?`)) return;
-    await fetch(`/imports/${history.id}`, { method: "DELETE" });
+    await fetched(`/imports/${history.id}`, (answer) => answer.text(), { method: "DELETE" });
     element("histories-title").focus();
   });
   const links = ["csv", "json", "ndjson"].map((kind) => {

@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { atClock, count, duration } from "./format.js";
-import { element, make, write } from "./page.js";
+import { element, fetched, make, write } from "./page.js";
 
 const SHOWN = 300_000; // milliseconds
 const STATES = {
@@ -55,5 +55,5 @@ function showChanges(changes) {
 }
 
 element("broken").addEventListener("change", (event) => {
-  fetch(`/latency/broken?on=${event.target.checked}`, { method: "PUT" });
+  fetched(`/latency/broken?on=${event.target.checked}`, (answer) => answer.text(), { method: "PUT" });
 });

@@ -2,7 +2,7 @@
 
 import { Chart, nearest } from "./chart.js";
 import { atClock, atDay, bytes, duration, fromTo, percent, rate } from "./format.js";
-import { element, make, rows, write } from "./page.js";
+import { element, fetched, make, rows, write } from "./page.js";
 
 const SHOWN = 300;
 const live = [];
@@ -156,9 +156,9 @@ export function showHistory(history, samples) {
 const KEPT_EVERY = 15_000; // milliseconds
 async function fetchKept() {
   if (!element("range-kept").checked) return;
-  const answer = await fetch("/samples");
-  if (!answer.ok || !element("range-kept").checked) return;
-  kept = (await answer.json()).map(timed);
+  const samples = await fetched("/samples");
+  if (!samples || !element("range-kept").checked) return;
+  kept = samples.map(timed);
   drawSoon();
 }
 setInterval(fetchKept, KEPT_EVERY);

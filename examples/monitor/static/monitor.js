@@ -30,7 +30,7 @@ const receive = {
     showLatency(state);
     showLanes(state);
     for (const job of state.imports) showImport(job);
-    if (state.histories !== listed) listHistories();
+    if (state.histories !== listed) listHistories().then((shown) => shown || (listed = null)); // again with the next state
     listed = state.histories;
   },
   import: showImport,

@@ -12,6 +12,16 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text; // a screen reader hears changes only
 }
 
+// What the monitor answers, as it is read; null where it refuses, or the connection is lost, which the page says elsewhere.
+export async function fetched(path, read = (answer) => answer.json(), options = {}) {
+  try {
+    const answer = await fetch(path, options);
+    return answer.ok ? await read(answer) : null;
+  } catch {
+    return null;
+  }
+}
+
 // As many rows as there are lists of cells; a cell is text, or a function that fills its element.
 export function rows(body, lists) {
   while (body.rows.length > lists.length) body.deleteRow(-1);

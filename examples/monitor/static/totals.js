@@ -1,7 +1,7 @@
 // What Prometheus is told, added up for each stream: the page reads /metrics as a scraper does.
 
 import { bytes, count, duration } from "./format.js";
-import { element, rows } from "./page.js";
+import { element, fetched, rows } from "./page.js";
 
 const EVERY = 5000; // milliseconds
 const PLACES = { in: " (upload)", internal: " (within)" };
@@ -46,12 +46,8 @@ function row(sums) {
 
 async function show() {
   if (document.hidden) return;
-  try {
-    const answer = await fetch("/metrics", { headers: { Accept: "text/plain" } });
-    if (answer.ok) rows(element("totals"), totals(await answer.text()).map(row));
-  } catch {
-    // the connection is lost: the page says so elsewhere
-  }
+  const text = await fetched("/metrics", (answer) => answer.text(), { headers: { Accept: "text/plain" } });
+  if (text !== null) rows(element("totals"), totals(text).map(row));
 }
 
 setInterval(show, EVERY);
