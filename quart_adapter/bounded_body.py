@@ -82,11 +82,11 @@ class BoundedBody(Body):
 
     async def put(self, data: bytes) -> None:
         """Takes bytes once there is room; one message may go over it, since a message cannot be split over waits."""
+        if self._peer is not None and not self.received:
+            await asyncio.shield(self._peer)
         if self._full:
             await self._wait_for_room()
         self.append(data)
-        if self._peer is None and self.received > CHUNK and self._may_pause:
-            self._look_for_peer()
 
     def append(self, data: bytes) -> None:
         """Takes bytes, room or not."""
@@ -152,12 +152,16 @@ class BoundedBody(Body):
                     if self.on_gone is not None:
                         self.on_gone()
 
-    @property
-    def _may_pause(self) -> bool:
-        return self._mode == "pause" and (self.expected is None or self.expected > self.limits.buffer)
+    def begin(self) -> None:
+        """The body of a request that has one begins.
+
+        If it may be paused, the client's end of the connection is looked up before anything of it is handed on: later,
+        one that has gone could not be told from one that cannot be seen.
+        """
+        if self.expected is None or self.expected > self.limits.buffer:
+            self._look_for_peer()
 
     def _look_for_peer(self) -> asyncio.Future[Peer | None]:
-        """The client's end of the connection, looked up once, before it can have gone; small requests do without."""
         loop = asyncio.get_running_loop()
         if self.find_peer is None:
             self._peer = loop.create_future()

@@ -26,6 +26,9 @@ def request_task() -> asyncio.Task[Any] | None:
     return None if task is None else task()
 
 
+WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
+"""Methods whose requests have a body, whether it has a length or not."""
+
 SHORT: Final = 256 * 1024
 """Bytes of a body that are waited for before an error is answered, so that the connection can stay open."""
 
@@ -66,8 +69,10 @@ def bounded(connection_class: type[Any]) -> type[Any]:
             if not isinstance(body, BoundedBody):  # a request class that was set after ours
                 await super().handle_messages(request, receive, *tasks)
                 return
-            body.find_peer = self._find_peer
+            body.find_peer = self._find_peer if self.scope.get("client") else None  # none on a Unix socket
             body.on_gone = self._cancel_handler
+            if request.method in WITH_BODY:
+                body.begin()
             while True:
                 message: Any = await receive()
                 if message["type"] == "http.request":

@@ -7,7 +7,9 @@ import io
 import json
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,7 +48,7 @@ class Connection:
         self.scope: Any = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": http, "method": method, "scheme": "http",
             "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": headers,
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+            "client": None, "server": ("127.0.0.1", 2),
         }  # fmt: skip
         self.inbox: asyncio.Queue[Any] = asyncio.Queue()
         self.taken = self.taken_before_the_end = 0
@@ -586,6 +588,27 @@ class TestAborts:
         assert told.is_set()
         with pytest.raises(ClientDisconnected):
             await anext(body)
+
+    async def test_the_peer_is_known_before_the_first_bytes(self) -> None:
+        """Or it may have gone before it is looked for. A small body is not worth the look."""
+        looked, asked = threading.Event(), list[int]()
+
+        def look(size: int) -> None:
+            asked.append(size)
+            looked.wait(DEADLINE)
+
+        large, small = BoundedBody(1_000_000, None), BoundedBody(1000, None)
+        for body, size in ((large, 1_000_000), (small, 1000)):
+            body.find_peer = partial(look, size)
+            body.begin()
+        await asyncio.wait_for(small.put(b"x"), DEADLINE)
+        putting = asyncio.ensure_future(large.put(b"x"))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not large.received
+        looked.set()
+        await asyncio.wait_for(putting, DEADLINE)
+        assert (large.received, asked) == (1, [1_000_000])
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
     def test_a_peer_that_left_before_it_was_looked_for(self) -> None:
