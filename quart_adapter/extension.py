@@ -42,7 +42,8 @@ class RxStream:
         metrics_path: The route under which they can be scraped, open to all that reach it; None for no such route.
         patch_hypercorn: Mends three faults of Hypercorn 0.18 by wrapping functions of it, for the whole process: a
             failed HTTP/2 response is reset instead of left hanging, an HTTP/2 client that does not read holds the
-            stream up instead of filling the memory, and worker processes tell the app that they stop.
+            stream up instead of filling the memory, and worker processes tell the app that they stop, also those that
+            Hypercorn kills once one of them has stopped.
 
     Raises:
         TypeError, ValueError: A number of seconds is none, or `body` or `metrics` is something else.

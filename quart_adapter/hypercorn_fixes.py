@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -86,13 +87,31 @@ def _wait_for_windows() -> None:
 
 
 def _announce_shutdown() -> None:
-    """A worker process gets no signal, and its app's shutdown comes after its streams have ended."""
+    """A worker process is told to stop by its parent, which then kills the others as soon as one has stopped; and its
+    app's shutdown comes after its streams have ended."""
     run: Any = importlib.import_module("hypercorn.asyncio.run")  # it imports the name, and is where it is looked up
     check = run.check_multiprocess_shutdown_event
 
     async def check_and_tell(shutdown_event: Any, sleep: Callable[[float], Awaitable[Any]]) -> None:
-        await check(shutdown_event, sleep)
+        await check(_Told(shutdown_event), sleep)
         for callback in list(_callbacks):
             callback()
 
     run.check_multiprocess_shutdown_event = check_and_tell
+
+
+class _Told:
+    """Whether a worker process is to stop: its parent has said so, or SIGTERM has come; a second one kills it."""
+
+    def __init__(self, shutdown_event: Any) -> None:
+        self._shutdown_event = shutdown_event
+        self._terminated = False
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def _terminate(self, number: int, frame: object) -> None:
+        self._terminated = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def is_set(self) -> bool:
+        """What Hypercorn asks several times a second."""
+        return self._terminated or bool(self._shutdown_event.is_set())

@@ -191,7 +191,6 @@ async def test_the_streams_of_a_worker_that_is_killed_are_not_active_any_more(wo
     await workers.until(lambda now: now("stream_active", stream="feed") == 0)
 
 
-@pytest.mark.parametrize("workers", ["uvicorn-2"], indirect=True)  # Hypercorn kills the others once one has stopped
 async def test_workers_that_stop_leave_all_that_they_counted(workers: Site, tmp_path: Path) -> None:
     """The last report comes with the end of the server, and not up to a second before."""
     await asyncio.gather(*(workers.client.get("/rows?count=10") for _ in range(20)))

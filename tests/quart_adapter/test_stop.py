@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
 from quart_adapter.testing import EventParser
 from tests.servers import H1Client, H2Client, Reset, Server, Truncated
+from tests.servers.process import DEADLINE
 
 APP = "tests.servers.apps.streams:app"
 CLIENTS = 100
@@ -177,6 +179,24 @@ async def test_http2_streams_end(key: str) -> None:
                 await client.body(endless)
         await server.ended()
         assert cleaned_up(server) == (2, 2, 0)
+    finally:
+        server.stop()
+
+
+async def test_a_worker_that_is_terminated_ends_its_streams(key: str) -> None:
+    """Hypercorn's parent does that to the others once one worker has stopped."""
+    server = Server("hypercorn-worker", APP, patch_hypercorn=True, shutdown_grace=0.5)
+    try:
+        async with clients(server, 1) as (client,):
+            await client.request(f"/sse?key={key}&then=wait")
+            await client.response()
+            await server.until(key, pulled=3)
+            children = psutil.Process(server.process.pid).children()
+            (worker,) = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            worker.terminate()
+            assert len(EventParser().feed(await client.body())) == 3
+            await asyncio.to_thread(worker.wait, DEADLINE)
+        assert cleaned_up(server) == (1, 1, 0)
     finally:
         server.stop()
 

@@ -13,7 +13,7 @@ from rxstream import StreamMetrics, circuits, from_async_iterable, to_async_iter
 from rxstream.operators import with_circuit
 
 app = Quart(__name__)
-RxStream(app, metrics=StreamMetrics())
+RxStream(app, metrics=StreamMetrics(), patch_hypercorn=True)
 circuits.get("inventory", fail_max=1, reset_timeout=600)
 
 
