@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from _thread import start_new_thread
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +18,7 @@ from weakref import ref
 from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import ServiceUnavailable
 
+from quart_adapter._ways_out import Abandon, cut_off, let_go, soon
 from quart_adapter.connection import request_task
 from quart_adapter.errors import StreamCutOff, as_response
 from quart_adapter.info import StreamInfo
@@ -143,7 +142,7 @@ class StreamBody(ResponseBody):
             self._probe.open().watch(self._boundary.buffer)
         if (task := request_task() or self._task) is not None:
             # The end of the request is the stream's.
-            task.add_done_callback(_Abandon(ref(self)), context=self._context)
+            task.add_done_callback(Abandon(ref(self)), context=self._context)
         self._active = True
         try:
             await self._boundary.open()
@@ -213,13 +212,13 @@ class StreamBody(ResponseBody):
 
     def __del__(self) -> None:
         if self._boundary.connected and not self._boundary.buffer.disposed:
-            _soon(self._loop, partial(_let_go, self._boundary, self._probe), self._context)
+            soon(self._loop, partial(let_go, self._boundary, self._probe), self._context)
 
     def stop(self, grace: float) -> None:
         """The server stops: an event stream ends well, now; another format has `grace` seconds before it is cut."""
         self._stopping = True
         self._boundary.poke()
-        self._loop.call_later(grace, _cut_off, ref(self), "the server stopped")
+        self._loop.call_later(grace, cut_off, ref(self), "the server stopped")
 
     def info(self) -> StreamInfo:
         """The stream at this moment."""
@@ -404,39 +403,3 @@ class StreamBody(ResponseBody):
 def _slices(chunk: bytes) -> Iterator[bytes]:
     """A large item in pieces: a client is given its deadline for each."""
     return (chunk[start : start + CHUNK] for start in range(0, len(chunk), CHUNK))
-
-
-class _Abandon:
-    """Ends a stream with its task. Without an `RxStream` that may be one within the handler: then only its failure
-    counts."""
-
-    __slots__ = ("_body",)  # a `partial` is five times as large, and there are thousands
-
-    def __init__(self, body: ref[StreamBody]) -> None:
-        self._body = body
-
-    def __call__(self, task: asyncio.Task[Any]) -> None:
-        if (living := self._body()) is not None:
-            if request_task() is task or task.cancelled() or task.exception() is not None:
-                living.abandon()
-
-
-def _let_go(boundary: AsyncBoundary[Any], probe: StreamProbe | None) -> None:
-    boundary.disconnect()
-    if probe is not None:
-        probe.close()
-
-
-def _soon(loop: asyncio.AbstractEventLoop, action: Callable[[], object], context: Context) -> None:
-    """Calls a function for a finalizer: not in there, since garbage is collected in the middle of anything, and so of
-    what has the very lock that the function waits for."""
-    try:
-        loop.call_soon_threadsafe(action, context=context)
-    except RuntimeError:  # the loop is closed
-        with suppress(RuntimeError):  # so is the interpreter, soon
-            start_new_thread(action, ())  # `threading` has locks of its own
-
-
-def _cut_off(body: ref[StreamBody], reason: str) -> None:
-    if (living := body()) is not None:
-        living.cut_off(reason)

@@ -27,59 +27,6 @@ def make_buffer(
     return (Buffer if config.max_age is None else AgingBuffer)(config, on_dropped, on_hook_error)
 
 
-class AgingBuffer(Buffer[T]):
-    """A buffer that drops what has been in it for longer than the config's `max_age` when the consumer comes for it.
-
-    It looks at no other time: what is too old stays within the capacity, and there is no timer.
-
-    Args:
-        config, on_dropped, on_hook_error: As for a `Buffer`.
-    """
-
-    __slots__ = ()
-
-    items: _Stamped[T]
-
-    def __init__(
-        self,
-        config: BufferConfig,
-        on_dropped: Callable[[T], object] | None = None,
-        on_hook_error: Callable[[Exception], object] | None = None,
-    ) -> None:
-        super().__init__(config, on_dropped, on_hook_error)
-        self.items = _Stamped()
-
-    def use(self, clock: Callable[[], float]) -> None:
-        """Goes by another clock, from before the first item on: seconds, on one that nobody sets."""
-        self.items.clock = clock
-
-    def take(self, limit: int | None = None) -> list[T]:
-        """Drops what is too old, then takes what is there, oldest first, at most `limit` items."""
-        self._drop_old()
-        return [item for _, item in cast("list[tuple[float, T]]", super().take(limit))]
-
-    def _drop_old(self) -> None:
-        items, max_age = self.items, self.config.max_age
-        assert max_age is not None
-        old: list[T] = []
-        with self._lock:
-            self._high_water = max(self._high_water, len(items))
-            since = items.clock() - max_age
-            while items and items.oldest < since:
-                old.append(items.popleft())
-                for observer in self._observers:
-                    observer.dropped(old[-1])
-            if not old:
-                return
-            self._dropped += len(old)
-            wakes = self._reopen(len(old))
-            if self._counts is not None:
-                wakes = wakes + self._consumed(len(old))
-        for wake in wakes:
-            wake()
-        self._show(old)
-
-
 class _Stamped(deque[T], Generic[T]):
     """Items, each with the time at which it was put in: one entry, so that no thread can come between the two.
 
@@ -112,3 +59,48 @@ class _Stamped(deque[T], Generic[T]):
     def oldest(self) -> float:
         """When the oldest item was put in."""
         return cast("tuple[float, T]", self[0])[0]
+
+
+class AgingBuffer(Buffer[T]):
+    """A buffer that drops what has been in it for longer than the config's `max_age` when the consumer comes for it.
+
+    It looks at no other time: what is too old stays within the capacity, and there is no timer.
+
+    Args:
+        config, on_dropped, on_hook_error: As for a `Buffer`.
+    """
+
+    __slots__ = ()
+
+    _store = _Stamped
+    items: _Stamped[T]
+
+    def use(self, clock: Callable[[], float]) -> None:
+        """Goes by another clock, from before the first item on: seconds, on one that nobody sets."""
+        self.items.clock = clock
+
+    def take(self, limit: int | None = None) -> list[T]:
+        """Drops what is too old, then takes what is there, oldest first, at most `limit` items."""
+        self._drop_old()
+        return [item for _, item in cast("list[tuple[float, T]]", super().take(limit))]
+
+    def _drop_old(self) -> None:
+        items, max_age = self.items, self.config.max_age
+        assert max_age is not None
+        old: list[T] = []
+        with self._lock:
+            self._high_water = max(self._high_water, len(items))
+            since = items.clock() - max_age
+            while items and items.oldest < since:
+                old.append(items.popleft())
+                for observer in self._observers:
+                    observer.dropped(old[-1])
+            if not old:
+                return
+            self._dropped += len(old)
+            wakes = self._reopen(len(old))
+            if self._counts is not None:
+                wakes = wakes + self._consumed(len(old))
+        for wake in wakes:
+            wake()
+        self._show(old)

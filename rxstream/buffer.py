@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rxstream.buffer_config import BufferConfig
 from rxstream.buffer_watch import BufferObserver, BufferStatistics
@@ -49,6 +49,8 @@ class Buffer(Generic[T]):
             needed.
     """
 
+    _store: ClassVar[type[deque[Any]]] = deque
+
     __slots__ = (
         "_counts",
         "_delivered",
@@ -80,10 +82,10 @@ class Buffer(Generic[T]):
         self.config = config
         self.room = bytearray(config.capacity)
         self._suspend = config.strategy == "suspend"
-        self.items: deque[T] = deque()  # never longer than the places that were taken for it
+        self.items: deque[T] = self._store()  # never longer than the places that were taken for it
         self._in_hand = 0
         self._parked = 0
-        self._waiting: deque[Callable[[], object]] | None = None  # most buffers never need one
+        self._waiting: deque[Callable[[], object]] | None = None  # each producer once; most buffers never need it
         self._watching: list[Callable[[], object]] | None = None  # one for each timer that is held back
         self._counts: list[_Count] | None = None  # one for each source that stands still
         self._lock = threading.Lock()

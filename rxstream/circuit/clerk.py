@@ -34,7 +34,7 @@ class Clerk:
         self._look = look
         self._wanted = wanted
         self._interval = interval
-        self._errands: deque[Callable[[], object]] = deque()
+        self._errands: deque[Callable[[], object]] = deque()  # at most `BACKLOG`
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._began: float | None = None  # the errand that runs

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from quart_adapter import RxStream
 from quart_adapter.testing import stream
 from rxstream.formats import ReceivedEvent, SSEDecoder
 from tests.docs.browser import tab
@@ -21,6 +22,7 @@ from tests.docs.nginx import Nginx
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.redis import redis_server
 from tests.docs.running import DEADLINE, Runner
+from tests.rxstream.support import settled
 
 HOWTO = ROOT / "docs" / "howto"
 
@@ -76,7 +78,7 @@ async def test_a_slow_reader_loses_no_token(runner: Runner) -> None:
     body = json.dumps({"question": "Count to 3000"}).encode()
     request: dict[str, Any] = {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body}
     async with stream(app.test_client(), "/answers", **request, window=512, stalled=True, deadline=DEADLINE) as reader:
-        await asyncio.sleep(0.1)  # for a buffer that drops to show it
+        await settled(lambda: RxStream.of(app).streams()[0].statistics.pushed)  # one that drops would have them all
         reader.resume()
         *texts, last = await reader.events()
     tokens = [json.loads(event.data)["token"] for event in texts]
