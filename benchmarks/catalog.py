@@ -30,6 +30,10 @@ def _ndjson(name: str, server: str, peer: str, work: str, target: float | None) 
     return Row(name, work, f"ndjson ours {server}", f"ndjson {peer} {server}", target)
 
 
+def _metrics(name: str, what: str, kind: str) -> Row:
+    return Row(name, f"{what}, uvicorn: metrics on / off", f"{kind} measured uvicorn", f"{kind} ours uvicorn", 0.95)
+
+
 NDJSON: Final = Group(
     contenders=(
         export("ours", "hypercorn", "ndjson"),
@@ -37,6 +41,7 @@ NDJSON: Final = Group(
         export("by_hand", "hypercorn", "ndjson"),
         export("by_hand", "hypercorn", "ndjson", "-bare"),
         export("ours", "uvicorn", "ndjson"),
+        export("measured", "uvicorn", "ndjson"),
         export("starlette_plain", "uvicorn", "ndjson"),
         export("quart_plain", "uvicorn", "ndjson"),
         export("by_hand", "uvicorn", "ndjson"),
@@ -52,6 +57,7 @@ NDJSON: Final = Group(
             "ndjson-bare-hypercorn", "hypercorn", "by_hand-bare", "NDJSON, Hypercorn / best loop, bare msgspec", None
         ),
         _ndjson("ndjson-bare-uvicorn", "uvicorn", "by_hand-bare", "NDJSON, uvicorn / best loop, bare msgspec", None),
+        _metrics("metrics-ndjson", "NDJSON", "ndjson"),
     ),
 )
 
@@ -77,6 +83,7 @@ CSV: Final = Group(
 SSE: Final = Group(
     contenders=(
         fanout("ours", "uvicorn"),
+        fanout("measured", "uvicorn"),
         fanout("sse_starlette_app", "uvicorn"),
         fanout("quart_plain", "uvicorn"),
         fanout("ours", "hypercorn"),
@@ -88,6 +95,7 @@ SSE: Final = Group(
             "sse-uvicorn", "SSE, uvicorn / Quart, a queue a client", "sse ours uvicorn", "sse quart_plain uvicorn", 1.2
         ),
         Row("sse-hypercorn", "SSE, Hypercorn / the same", "sse ours hypercorn", "sse quart_plain hypercorn", 1.2),
+        _metrics("metrics-sse", "SSE", "sse"),
     ),
 )
 
@@ -142,25 +150,6 @@ VOLUME: Final = Group(
     rows=tuple(_volume_row(server, stalled) for server in ("uvicorn", "hypercorn") for stalled in ("", " stalled")),
 )
 
-METRICS: Final = Group(
-    contenders=(
-        export("ours", "uvicorn", "ndjson"),
-        export("measured", "uvicorn", "ndjson"),
-        fanout("ours", "uvicorn"),
-        fanout("measured", "uvicorn"),
-    ),
-    rows=(
-        Row(
-            "metrics-ndjson",
-            "NDJSON, uvicorn: metrics on / off",
-            "ndjson measured uvicorn",
-            "ndjson ours uvicorn",
-            0.95,
-        ),
-        Row("metrics-sse", "SSE, uvicorn: metrics on / off", "sse measured uvicorn", "sse ours uvicorn", 0.95),
-    ),
-)
-
 
 def _upload_rows(server: Server) -> tuple[Row, ...]:
     def against(name: str, work: str, what: str, peer: str, target: float | None) -> Row:
@@ -208,4 +197,4 @@ IMPORT: Final = Group(
     ),
 )
 
-GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, METRICS, IDLE, VOLUME, UPLOAD, IMPORT)
+GROUPS: Final = (ITEMS, NDJSON, CSV, SSE, IDLE, VOLUME, UPLOAD, IMPORT)

@@ -93,7 +93,7 @@ def upload(app: str, server: Server, work: UploadWork) -> Contender:
         with serve(server, f"upload_{app}") as running:
             return _checked(_run_client("benchmarks.clients.upload", running, path, kind, amount), amount, 0)
 
-    return Contender(f"upload {work} {app} {server}", run, max_rounds=3 if work == "bytes" else 100)
+    return Contender(f"upload {work} {app} {server}", run, max_rounds=3 if work in ("bytes", "whole") else 100)
 
 
 def _upload_amount(work: UploadWork, scale: Scale) -> int:
